@@ -1,0 +1,47 @@
+package io.gantry.checkpoint;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Everything that happens to processes on one host. All calls block and may be made from any thread; sessions say for themselves
+ * which thread may use them. Errors are {@link CheckpointException}s whose message is a sentence.
+ */
+public interface Engine extends AutoCloseable {
+  /** CPU, kernel and rights of this host; probes are made once, {@code memoryAvailableBytes} is read each time. */
+  HostFacts hostFacts();
+
+  /** Creates namespaces, cgroup, console file and the process, which runs when this returns. */
+  ContainerHandle create(ContainerSpec spec);
+
+  /** Looks whether the container still lives: the init process with that start time exists and is no zombie. */
+  boolean isAlive(ContainerHandle container);
+
+  /** What the container has and what speaks against carrying it. Does not stop it. */
+  Footprint inspect(ContainerHandle container);
+
+  /** Kills every process of the container, frozen or not, and removes cgroup and mounts. Idempotent. */
+  void destroy(ContainerHandle container);
+
+  /** Freezes through the cgroup freezer, which outlives the agent; returns when the kernel says so. */
+  void freeze(ContainerHandle container);
+
+  /** Undoes {@link #freeze}. Idempotent. */
+  void thaw(ContainerHandle container);
+
+  /** Begins to capture: write tracking starts, the container runs on. Throws {@link RefusedException} before it is touched. */
+  Capture capture(ContainerHandle container, CaptureOptions options);
+
+  /** Everything that speaks against taking this container in: ids, paths, memory, CPU, kernel, files, ports. Empty when it may come. */
+  List<Finding> preflight(String name, Footprint footprint);
+
+  /** Prepares to take a container in. {@code directory} exists and is this host's own directory for it. */
+  Arrival receive(String name, Path directory);
+
+  /** Exit status of a container's init process, when it has ended and this engine was its parent. */
+  Optional<Integer> exitStatus(ContainerHandle container);
+
+  @Override
+  void close();
+}

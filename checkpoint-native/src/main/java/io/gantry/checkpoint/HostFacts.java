@@ -1,0 +1,26 @@
+package io.gantry.checkpoint;
+
+import java.util.List;
+
+/**
+ * What must fit between two hosts.
+ *
+ * @param kernelRelease {@code uname -r}
+ * @param machine {@code uname -m}
+ * @param cpuFeatures flags of {@code /proc/cpuinfo}, sorted
+ * @param xsaveBytes size of the user XSAVE area that the kernel reports through ptrace
+ * @param vdsoHash hash of the vdso's bytes and of the size of the vvar mappings
+ * @param memoryAvailableBytes {@code MemAvailable}
+ * @param capabilities what the engine needs from the host, each with its reason
+ */
+public record HostFacts(
+    String kernelRelease,
+    String machine,
+    List<String> cpuFeatures,
+    int xsaveBytes,
+    String vdsoHash,
+    long memoryAvailableBytes,
+    List<Capability> capabilities) {
+  /** @param name the kernel feature or right; @param available whether it is there; @param reason what was tried and what the kernel said, and what would help */
+  public record Capability(String name, boolean available, boolean required, String reason) {}
+}

@@ -1,0 +1,2 @@
+/** Address-space layout, write tracking, reading and writing of pages. */
+package io.gantry.checkpoint.memory;

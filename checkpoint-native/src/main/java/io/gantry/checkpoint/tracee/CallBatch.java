@@ -1,0 +1,188 @@
+package io.gantry.checkpoint.tracee;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * A list of system calls that a stopped task is made to run in one go, together with the memory they point into.
+ *
+ * <p>Layout of the scratch memory, from its first byte: a table of entries (see the constants), then data that grows upwards
+ * from {@link #dataOffset}. Nothing here touches the kernel; {@link RemoteTask#run} does.
+ *
+ * <p>Not thread-safe; belongs to the tracer thread that made it.
+ */
+public final class CallBatch {
+  /** One entry: number, flags, six arguments, result; eight bytes each. Known to the code in {@code CallLoop}. */
+  static final int ENTRY_BYTES = 72;
+
+  static final int FLAGS_OFFSET = 8;
+  static final int ARGUMENTS_OFFSET = 16;
+  static final int RESULT_OFFSET = 64;
+
+  /** Flag: leave the loop when this call fails. Bits 0 to 5 say which arguments are results of earlier entries. */
+  static final int FLAG_STOP_ON_ERROR = 1 << 8;
+
+  private final long address;
+  private final int callsMax;
+  private final byte[] data;
+  private final List<Call> calls = new ArrayList<>();
+  private int dataUsed;
+
+  /**
+   * @param address where the scratch memory is in the task
+   * @param callsMax most calls; the table takes this many entries
+   * @param dataMax bytes for strings, structures and results
+   */
+  CallBatch(long address, int callsMax, int dataMax) {
+    this.address = address;
+    this.callsMax = callsMax;
+    this.data = new byte[dataMax];
+  }
+
+  /** Adds a call; when it fails, those behind it are not made and {@link RemoteTask#run} throws with {@code what}. */
+  public Call call(String what, int number, long... arguments) {
+    return add(what, number, true, arguments);
+  }
+
+  /** Adds a call that may fail; look at {@link Call#result()}. */
+  public Call attempt(String what, int number, long... arguments) {
+    return add(what, number, false, arguments);
+  }
+
+  private Call add(String what, int number, boolean required, long[] arguments) {
+    if (calls.size() == callsMax) {
+      throw new IllegalStateException("a batch takes at most " + callsMax + " calls");
+    }
+    if (arguments.length > 6) {
+      throw new IllegalArgumentException("a system call has at most six arguments");
+    }
+    var call = new Call(calls.size(), what, number, required, Arrays.copyOf(arguments, 6));
+    calls.add(call);
+    return call;
+  }
+
+  /** Puts bytes into the scratch memory, 16-byte aligned; returns their address in the task. */
+  public long bytes(byte[] content) {
+    long at = reserve(content.length);
+    System.arraycopy(content, 0, data, (int) (at - address - dataOffset()), content.length);
+    return at;
+  }
+
+  /** Puts a string and its final zero byte into the scratch memory. */
+  public long string(String text) {
+    byte[] raw = text.getBytes(StandardCharsets.UTF_8);
+    return bytes(Arrays.copyOf(raw, raw.length + 1));
+  }
+
+  /** Zeroed room for a result; returns its address in the task. */
+  public long reserve(int size) {
+    int at = (dataUsed + 15) & ~15;
+    if (at + size > data.length) {
+      throw new IllegalStateException("a batch takes at most " + data.length + " bytes of data");
+    }
+    dataUsed = at + size;
+    return address + dataOffset() + at;
+  }
+
+  /** After the run: {@code size} bytes at an address that {@link #reserve} or {@link #bytes} gave. */
+  public byte[] read(long at, int size) {
+    int from = (int) (at - address - dataOffset());
+    return Arrays.copyOfRange(data, from, from + size);
+  }
+
+  /** Whether this many more calls and bytes (each piece rounded up to 16) fit. */
+  public boolean fits(int moreCalls, int moreBytes) {
+    return calls.size() + moreCalls <= callsMax && dataUsed + moreBytes + 16 <= data.length;
+  }
+
+  public int size() {
+    return calls.size();
+  }
+
+  List<Call> calls() {
+    return calls;
+  }
+
+  long address() {
+    return address;
+  }
+
+  int dataOffset() {
+    return callsMax * ENTRY_BYTES;
+  }
+
+  byte[] data() {
+    return data;
+  }
+
+  int dataUsed() {
+    return dataUsed;
+  }
+
+  /** One call of a batch. */
+  public static final class Call {
+    private final int index;
+    private final String what;
+    private final int number;
+    private final boolean required;
+    private final long[] arguments;
+    private int links;
+    private long result = Long.MIN_VALUE;
+
+    private Call(int index, String what, int number, boolean required, long[] arguments) {
+      this.index = index;
+      this.what = what;
+      this.number = number;
+      this.required = required;
+      this.arguments = arguments;
+    }
+
+    /** Makes argument {@code position} (0 to 5) the result of an earlier call of the same batch. */
+    public Call link(int position, Call earlier) {
+      if (earlier.index >= index) {
+        throw new IllegalArgumentException("a call can only be linked to an earlier one");
+      }
+      arguments[position] = earlier.index;
+      links |= 1 << position;
+      return this;
+    }
+
+    /** The result, or minus the error number. Only after the run, and only when the call was reached. */
+    public long result() {
+      if (result == Long.MIN_VALUE) {
+        throw new IllegalStateException(what + " was not run");
+      }
+      return result;
+    }
+
+    public String what() {
+      return what;
+    }
+
+    int index() {
+      return index;
+    }
+
+    int number() {
+      return number;
+    }
+
+    boolean required() {
+      return required;
+    }
+
+    long[] arguments() {
+      return arguments;
+    }
+
+    int links() {
+      return links;
+    }
+
+    void result(long value) {
+      result = value;
+    }
+  }
+}
