@@ -8,7 +8,7 @@ import java.util.List;
  * @param kernelRelease {@code uname -r}
  * @param machine {@code uname -m}
  * @param cpuFeatures flags of {@code /proc/cpuinfo}, sorted
- * @param xsaveBytes size of the user XSAVE area that the kernel reports through ptrace
+ * @param xsaveBytes bytes of a signal frame ({@code AT_MINSIGSTKSZ}), which tell how large the saved XSAVE area is
  * @param vdsoHash hash of the vdso's bytes and of the size of the vvar mappings
  * @param memoryAvailableBytes {@code MemAvailable}
  * @param capabilities what the engine needs from the host, each with its reason
