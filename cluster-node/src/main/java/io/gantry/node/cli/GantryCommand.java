@@ -18,7 +18,6 @@ import picocli.CommandLine.Spec;
     synopsisSubcommandLabel = "COMMAND",
     versionProvider = GantryCommand.Version.class,
     subcommands = {
-      StartNodeCommand.class,
       RunCommand.class,
       PsCommand.class,
       NodesCommand.class,
@@ -72,7 +71,7 @@ public final class GantryCommand implements Runnable {
     line.setParameterExceptionHandler(
         (mistake, words) -> {
           String name = mistake.getCommandLine().getCommandSpec().qualifiedName();
-          fail(json, ExitCode.USAGE, sentence(mistake.getMessage()) + " See: " + name + " --help");
+          fail(json, ExitCode.USAGE, sentence(describe(mistake)) + " See: " + name + " --help");
           return ExitCode.USAGE.status();
         });
     line.setExecutionExceptionHandler(
@@ -105,6 +104,17 @@ public final class GantryCommand implements Runnable {
       error.putObject("error").put("code", code.word()).put("exit_code", code.status()).put("message", sentence);
       System.out.println(Json.line(error));
     }
+  }
+
+  private static String describe(CommandLine.ParameterException mistake) {
+    if (!(mistake instanceof CommandLine.UnmatchedArgumentException unmatched) || unmatched.getUnmatched().isEmpty()) {
+      return mistake.getMessage();
+    }
+    String word = unmatched.getUnmatched().getFirst();
+    boolean root = mistake.getCommandLine().getParent() == null;
+    var similar = unmatched.getSuggestions();
+    return "'" + word + "' is " + (root ? "not a command of gantry" : unmatched.isUnknownOption() ? "not an option of this command" : "too much here")
+        + (similar.isEmpty() ? "." : "; did you mean " + similar.getFirst() + "?");
   }
 
   private static String sentence(String text) {
