@@ -14,6 +14,7 @@ public final class Clone3 {
   public static final long SIGHAND = 0x800;
   /** The child is traced by the caller's tracer, with the same options, from before its first instruction. */
   public static final long PTRACE = 0x2000;
+  public static final long VFORK = 0x4000;
   public static final long PARENT = 0x8000;
   public static final long THREAD = 0x10000;
   public static final long NEWNS = 0x20000;

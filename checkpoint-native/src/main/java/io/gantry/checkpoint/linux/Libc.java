@@ -59,6 +59,11 @@ final class Libc {
     return (int) ERRNO.get(STATE.get(), 0L);
   }
 
+  /** Puts back an error number that a later call of this thread has overwritten. */
+  static void errno(int value) {
+    ERRNO.set(STATE.get(), 0L, value);
+  }
+
   /**
    * Any system call. Restarts on {@code EINTR} are up to the caller.
    *

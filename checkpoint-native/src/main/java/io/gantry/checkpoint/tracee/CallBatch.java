@@ -1,5 +1,9 @@
 package io.gantry.checkpoint.tracee;
 
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.SyscallNumber;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -23,6 +27,8 @@ public final class CallBatch {
 
   /** Flag: leave the loop when this call fails. Bits 0 to 5 say which arguments are results of earlier entries. */
   static final int FLAG_STOP_ON_ERROR = 1 << 8;
+
+  private static final long NOT_REACHED = Long.MIN_VALUE;
 
   private final long address;
   private final int callsMax;
@@ -49,6 +55,18 @@ public final class CallBatch {
   /** Adds a call that may fail; look at {@link Call#result()}. */
   public Call attempt(String what, int number, long... arguments) {
     return add(what, number, false, arguments);
+  }
+
+  /**
+   * Has the tracer act while the task stands still between two calls, such as taking a descriptor before the next call closes it.
+   * If the agent dies meanwhile the task makes the rest of the calls all the same. {@code action} runs on the tracer thread and may
+   * look at results of earlier calls through {@link Call#result()}; what it throws comes out of {@link RemoteTask#run} after the rest
+   * of the batch has run.
+   */
+  public Call meanwhile(String what, Runnable action) {
+    var call = add(what, SyscallNumber.TGKILL, false, new long[0]);
+    call.meanwhile = action;
+    return call;
   }
 
   private Call add(String what, int number, boolean required, long[] arguments) {
@@ -105,6 +123,50 @@ public final class CallBatch {
     return calls;
   }
 
+  /** Bytes of the table that are in use. */
+  int tableUsed() {
+    return calls.size() * ENTRY_BYTES;
+  }
+
+  /**
+   * Writes the table's entries, results preset to "not reached".
+   *
+   * @param meeting arguments of the {@code tgkill} that tells the tracer, for entries with {@link #meanwhile}
+   */
+  void putTable(ByteBuffer out, long[] meeting) {
+    for (var call : calls) {
+      out.putLong(call.number).putLong(call.links | (call.required ? FLAG_STOP_ON_ERROR : 0));
+      for (int i = 0; i < 6; i++) {
+        out.putLong(call.meanwhile != null && i < meeting.length ? meeting[i] : call.arguments[i]);
+      }
+      out.putLong(NOT_REACHED);
+    }
+  }
+
+  /** Takes the results out of a copy of the table. */
+  void takeResults(ByteBuffer table) {
+    for (var call : calls) {
+      call.result(table.getLong(call.index * ENTRY_BYTES + RESULT_OFFSET));
+    }
+  }
+
+  /** Takes the data, as the calls left it. */
+  void takeData(byte[] from) {
+    System.arraycopy(from, 0, data, 0, dataUsed);
+  }
+
+  /** Throws when a required call failed, with its name and the kernel's answer. */
+  void requireSuccess(String task) {
+    for (var call : calls) {
+      if (call.required && call.result < 0 && call.result > -4096) {
+        throw new KernelException(call.what + " in " + task, (int) -call.result);
+      }
+      if (call.result == NOT_REACHED) {
+        throw new CheckpointException(call.what + " in " + task + " was not reached");
+      }
+    }
+  }
+
   long address() {
     return address;
   }
@@ -129,7 +191,8 @@ public final class CallBatch {
     private final boolean required;
     private final long[] arguments;
     private int links;
-    private long result = Long.MIN_VALUE;
+    private Runnable meanwhile;
+    private long result = NOT_REACHED;
 
     private Call(int index, String what, int number, boolean required, long[] arguments) {
       this.index = index;
@@ -151,7 +214,7 @@ public final class CallBatch {
 
     /** The result, or minus the error number. Only after the run, and only when the call was reached. */
     public long result() {
-      if (result == Long.MIN_VALUE) {
+      if (result == NOT_REACHED) {
         throw new IllegalStateException(what + " was not run");
       }
       return result;
@@ -183,6 +246,11 @@ public final class CallBatch {
 
     void result(long value) {
       result = value;
+    }
+
+    /** What the tracer does when the task reaches this entry; null for an ordinary call. */
+    Runnable meanwhile() {
+      return meanwhile;
     }
   }
 }

@@ -24,12 +24,16 @@ public final class Workload implements AutoCloseable {
   private static final Duration CLOSE_MAX = Duration.ofSeconds(10);
 
   private final String name;
+  /** Not the program itself but {@code start.c}, its parent: Java must not be the parent of a process that Java traces. */
   private final Process process;
+
+  private final int pid;
   private final List<String> lines = new ArrayList<>();
 
   private Workload(String name, Process process) {
     this.name = name;
     this.process = process;
+    this.pid = readPid();
     Thread.ofPlatform().daemon().name("output of " + name).start(this::listen);
   }
 
@@ -94,9 +98,24 @@ public final class Workload implements AutoCloseable {
   /** Starts any command as a workload. */
   public static Workload run(String name, List<String> command) {
     try {
-      return new Workload(name, new ProcessBuilder(command).redirectErrorStream(true).start());
+      var all = new ArrayList<String>();
+      all.add(compile("start").toString());
+      all.addAll(command);
+      return new Workload(name, new ProcessBuilder(all).redirectErrorStream(true).start());
     } catch (IOException e) {
       throw new UncheckedIOException("starting " + command, e);
+    }
+  }
+
+  private int readPid() {
+    try {
+      var line = new StringBuilder();
+      for (int c = process.getInputStream().read(); c >= 0 && c != '\n'; c = process.getInputStream().read()) {
+        line.append((char) c);
+      }
+      return Integer.parseInt(line.substring(line.indexOf(" ") + 1));
+    } catch (IOException e) {
+      throw new UncheckedIOException("starting " + name, e);
     }
   }
 
@@ -117,12 +136,8 @@ public final class Workload implements AutoCloseable {
     }
   }
 
-  public Process process() {
-    return process;
-  }
-
   public int pid() {
-    return Math.toIntExact(process.pid());
+    return pid;
   }
 
   public boolean alive() {
@@ -196,10 +211,10 @@ public final class Workload implements AutoCloseable {
   /** Kills it and its descendants and waits until it is gone. */
   @Override
   public void close() {
+    // Ends by itself when the program has ended.
     process.descendants().forEach(ProcessHandle::destroyForcibly);
-    process.destroyForcibly();
     if (!waitFor(process, CLOSE_MAX)) {
-      throw new AssertionError(name + " (process " + process.pid() + ") cannot be killed");
+      throw new AssertionError(name + " (process " + pid + ") cannot be killed");
     }
   }
 }

@@ -1,0 +1,104 @@
+package io.gantry.checkpoint.tracee;
+
+import io.gantry.checkpoint.linux.Errno;
+import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.Ptrace;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Processes of which every thread stands still. If the agent dies they run on by themselves, unless {@link #hold} has handed them to
+ * the freezer. Only the tracer thread that stopped them may use it.
+ */
+public final class StoppedTree implements AutoCloseable {
+  private final List<StoppedProcess> processes;
+  private final List<ZombieProcess> zombies;
+  private boolean released;
+
+  StoppedTree(List<StoppedProcess> processes, List<ZombieProcess> zombies) {
+    this.processes = processes;
+    this.zombies = zombies;
+  }
+
+  /**
+   * Stops every thread of every process of a cgroup. On failure all of them run on.
+   *
+   * @param cgroup absolute path of a directory of the cgroup v2 hierarchy
+   * @param limit how long it may take; a process that waits in the kernel for a disk cannot be stopped before that is over
+   */
+  public static StoppedTree stop(Path cgroup, Duration limit) {
+    return new TreeStopper(ProcessList.inCgroup(cgroup), false, limit).stop();
+  }
+
+  /** Stops a process and all its descendants. */
+  public static StoppedTree stop(int rootPid, Duration limit) {
+    return new TreeStopper(ProcessList.treeOf(rootPid), false, limit).stop();
+  }
+
+  /** Living processes, in the order in which they were found. */
+  public List<StoppedProcess> processes() {
+    return processes;
+  }
+
+  public List<ZombieProcess> zombies() {
+    return zombies;
+  }
+
+  /** The process with that id as the host counts. */
+  public Optional<StoppedProcess> process(int pid) {
+    return processes.stream().filter(process -> process.pid() == pid).findFirst();
+  }
+
+  public int threadCount() {
+    return processes.stream().mapToInt(process -> process.threads().size()).sum();
+  }
+
+  /** Gives back everything injection borrowed and lets all threads go on where they were. Idempotent. */
+  public void resume() {
+    prepareToLetGo();
+    detach();
+  }
+
+  /** Hands everything to the freezer, which keeps it frozen whatever happens to the agent, and lets go of it. */
+  public void hold(Freezer freezer, Duration limit) {
+    prepareToLetGo();
+    freezer.freeze(limit);
+    detach();
+  }
+
+  private void prepareToLetGo() {
+    if (!released) {
+      for (var process : processes) {
+        try {
+          process.clean();
+          InterruptedCalls.restart(process);
+        } catch (KernelException killed) {
+          // Killed while it was stopped: nothing of it is left to put in order.
+          if (killed.errno() != Errno.ESRCH) {
+            throw killed;
+          }
+        }
+      }
+    }
+  }
+
+  private void detach() {
+    if (!released) {
+      released = true;
+      for (var process : processes) {
+        for (var thread : process.threads()) {
+          // ESRCH: killed while it was stopped, which is all right.
+          Ptrace.detach(thread.tid(), 0);
+        }
+      }
+    }
+  }
+
+  /** Resumes unless held. */
+  @Override
+  public void close() {
+    resume();
+  }
+}
