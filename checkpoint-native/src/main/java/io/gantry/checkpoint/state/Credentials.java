@@ -1,0 +1,113 @@
+package io.gantry.checkpoint.state;
+
+import io.gantry.checkpoint.image.creds_entry;
+import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.TaskStatus;
+import io.gantry.checkpoint.tracee.CallBatch;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.List;
+
+/** Who a thread is and what it may do: ids, groups, capabilities, securebits, {@code no_new_privs}. Per thread, as the kernel has it. */
+final class Credentials {
+  private static final int PR_CAPBSET_DROP = 24;
+  private static final int PR_SET_SECUREBITS = 28;
+  private static final int PR_SET_NO_NEW_PRIVS = 38;
+  private static final int PR_CAP_AMBIENT = 47;
+  private static final int PR_CAP_AMBIENT_RAISE = 2;
+  private static final int PR_CAP_AMBIENT_CLEAR_ALL = 4;
+  /** {@code linux/securebits.h}. */
+  private static final int SECBIT_NO_SETUID_FIXUP = 1 << 2;
+  /** {@code linux/capability.h}. */
+  private static final int CAPABILITY_VERSION_3 = 0x2008_0522;
+
+  private Credentials() {}
+
+  /** @param securebits of {@code prctl(PR_GET_SECUREBITS)}, the only part that is not in the status file */
+  static creds_entry capture(TaskStatus status, int securebits) {
+    var uids = status.ids("Uid");
+    var gids = status.ids("Gid");
+    var entry =
+        creds_entry.newBuilder()
+            .setUid(uids.get(0))
+            .setEuid(uids.get(1))
+            .setSuid(uids.get(2))
+            .setFsuid(uids.get(3))
+            .setGid(gids.get(0))
+            .setEgid(gids.get(1))
+            .setSgid(gids.get(2))
+            .setFsgid(gids.get(3))
+            .addAllGroups(status.ids("Groups"))
+            .setSecbits(securebits)
+            .setNoNewPrivs((int) status.number("NoNewPrivs"));
+    words(status.set("CapInh")).forEach(entry::addCapInh);
+    words(status.set("CapPrm")).forEach(entry::addCapPrm);
+    words(status.set("CapEff")).forEach(entry::addCapEff);
+    words(status.set("CapBnd")).forEach(entry::addCapBnd);
+    words(status.set("CapAmb")).forEach(entry::addCapAmb);
+    return entry.build();
+  }
+
+  private static List<Integer> words(long set) {
+    return List.of((int) set, (int) (set >>> 32));
+  }
+
+  private static long set(List<Integer> words) {
+    long set = 0;
+    for (int i = 0; i < words.size() && i < 2; i++) {
+      set |= (words.get(i) & 0xffff_ffffL) << 32 * i;
+    }
+    return set;
+  }
+
+  /**
+   * Adds the calls that give a thread with all capabilities these credentials, in the only order that works: ids before securebits (with
+   * the automatic changes of capabilities switched off meanwhile), bounding set before the capability that it needs goes.
+   *
+   * @param capabilitiesMax the kernel's last capability, {@code /proc/sys/kernel/cap_last_cap}
+   */
+  static void restore(CallBatch batch, creds_entry creds, int capabilitiesMax) {
+    var groups = ByteBuffer.allocate(4 * creds.getGroupsCount()).order(ByteOrder.LITTLE_ENDIAN);
+    creds.getGroupsList().forEach(groups::putInt);
+    batch.call(
+        "setgroups", SyscallNumber.SETGROUPS, creds.getGroupsCount(), groups.capacity() == 0 ? 0 : batch.bytes(groups.array()));
+    batch.call("prctl(PR_SET_SECUREBITS)", SyscallNumber.PRCTL, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
+    batch.call("setresgid", SyscallNumber.SETRESGID, creds.getGid(), creds.getEgid(), creds.getSgid());
+    // Both answer with the old id, so there is nothing to check; the re-capture compares.
+    batch.attempt("setfsgid", SyscallNumber.SETFSGID, creds.getFsgid());
+    batch.call("setresuid", SyscallNumber.SETRESUID, creds.getUid(), creds.getEuid(), creds.getSuid());
+    batch.attempt("setfsuid", SyscallNumber.SETFSUID, creds.getFsuid());
+    batch.call("prctl(PR_SET_SECUREBITS)", SyscallNumber.PRCTL, PR_SET_SECUREBITS, creds.getSecbits());
+    long bounding = set(creds.getCapBndList());
+    for (int capability = 0; capability <= capabilitiesMax; capability++) {
+      if ((bounding >>> capability & 1) == 0) {
+        batch.call("prctl(PR_CAPBSET_DROP)", SyscallNumber.PRCTL, PR_CAPBSET_DROP, capability);
+      }
+    }
+    setCapabilities(batch, creds);
+    batch.call("prctl(PR_CAP_AMBIENT)", SyscallNumber.PRCTL, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    long ambient = set(creds.getCapAmbList());
+    for (int capability = 0; capability <= capabilitiesMax; capability++) {
+      if ((ambient >>> capability & 1) != 0) {
+        batch.call("prctl(PR_CAP_AMBIENT)", SyscallNumber.PRCTL, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+      }
+    }
+    if (creds.getNoNewPrivs() != 0) {
+      batch.call("prctl(PR_SET_NO_NEW_PRIVS)", SyscallNumber.PRCTL, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    }
+  }
+
+  private static void setCapabilities(CallBatch batch, creds_entry creds) {
+    var header = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putInt(CAPABILITY_VERSION_3).putInt(0);
+    // struct __user_cap_data_struct twice: effective, permitted, inheritable; low words, then high words.
+    var data = ByteBuffer.allocate(24).order(ByteOrder.LITTLE_ENDIAN);
+    long effective = set(creds.getCapEffList());
+    long permitted = set(creds.getCapPrmList());
+    long inheritable = set(creds.getCapInhList());
+    for (int word = 0; word < 2; word++) {
+      int shift = 32 * word;
+      data.putInt((int) (effective >>> shift)).putInt((int) (permitted >>> shift)).putInt((int) (inheritable >>> shift));
+    }
+    batch.call("capset", SyscallNumber.CAPSET, batch.bytes(header.array()), batch.bytes(data.array()));
+  }
+}
