@@ -34,6 +34,7 @@ public final class Ptrace {
   private static final int CONT = 7;
   private static final int SINGLESTEP = 9;
   private static final int DETACH = 17;
+  private static final int SYSCALL = 24;
   private static final int SETOPTIONS = 0x4200;
   private static final int GETEVENTMSG = 0x4201;
   private static final int GETSIGINFO = 0x4202;
@@ -101,6 +102,11 @@ public final class Ptrace {
   /** Lets a stopped tracee run, with a signal or 0. */
   public static void cont(int tid, int signal) {
     Libc.check(ptrace(CONT, tid, 0, signal), () -> "ptrace(CONT, " + tid + ", " + signal + ")");
+  }
+
+  /** Lets a stopped tracee run to the next entry to or exit from a system call. */
+  public static void continueToSystemCall(int tid) {
+    Libc.check(ptrace(SYSCALL, tid, 0, 0), () -> "ptrace(SYSCALL, " + tid + ")");
   }
 
   /** Lets a stopped tracee run one instruction. */

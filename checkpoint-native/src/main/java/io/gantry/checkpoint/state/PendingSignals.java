@@ -1,0 +1,70 @@
+package io.gantry.checkpoint.state;
+
+import io.gantry.checkpoint.image.siginfo_entry;
+import io.gantry.checkpoint.image.signal_queue_entry;
+import io.gantry.checkpoint.linux.Signals;
+import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.tracee.RemoteTask;
+import java.util.List;
+
+/**
+ * Signals that are sent but not delivered. The receiver sends them to itself, because the kernel lets nobody else choose any
+ * {@code si_code} ({@code rt_sigqueueinfo(2)}).
+ */
+final class PendingSignals {
+  private static final int SIG_SETMASK = 2;
+  private static final int SIGSET_BYTES = 8;
+  private static final int AT_ONCE = 60;
+  private static final int DRAIN_MAX = 16;
+
+  private PendingSignals() {}
+
+  /**
+   * Blocks every signal and takes away those that building the stub has left behind, such as SIGCHLD from helpers: what is pending
+   * afterwards is only what was captured.
+   */
+  static void blockAndDrain(RemoteTask task) {
+    var batch = task.newBatch();
+    long all = batch.bytes(new byte[] {-1, -1, -1, -1, -1, -1, -1, -1});
+    long noTime = batch.reserve(16);
+    batch.call("rt_sigprocmask", SyscallNumber.RT_SIGPROCMASK, SIG_SETMASK, all, 0, SIGSET_BYTES);
+    for (int i = 0; i < DRAIN_MAX; i++) {
+      batch.attempt("rt_sigtimedwait", SyscallNumber.RT_SIGTIMEDWAIT, all, 0, noTime, SIGSET_BYTES);
+    }
+    task.run(batch);
+  }
+
+  /** @param process the container's process id; @param thread the container's thread id, or 0 for signals of the whole process */
+  static void restore(RemoteTask task, int process, int thread, signal_queue_entry queue) {
+    var signals = queue.getSignalsList();
+    for (int from = 0; from < signals.size(); from += AT_ONCE) {
+      send(task, process, thread, signals.subList(from, Math.min(signals.size(), from + AT_ONCE)));
+    }
+  }
+
+  private static void send(RemoteTask task, int process, int thread, List<siginfo_entry> signals) {
+    var batch = task.newBatch();
+    for (siginfo_entry entry : signals) {
+      byte[] info = entry.getSiginfo().toByteArray();
+      int signal = ThreadStateCapture.littleEndian(info).getInt(0);
+      if (signal == Signals.SIGSTOP || signal == Signals.SIGKILL) {
+        continue; // neither can be blocked, so neither stays pending; SIGSTOP is sent when everything is in place
+      }
+      long at = batch.bytes(info);
+      if (thread == 0) {
+        batch.call("rt_sigqueueinfo of signal " + signal, SyscallNumber.RT_SIGQUEUEINFO, process, signal, at);
+      } else {
+        batch.call("rt_tgsigqueueinfo of signal " + signal, SyscallNumber.RT_TGSIGQUEUEINFO, process, thread, signal, at);
+      }
+    }
+    if (batch.size() > 0) {
+      task.run(batch);
+    }
+  }
+
+  /** Whether the queue holds a SIGSTOP, which has to be sent again from outside. */
+  static boolean holdsStop(signal_queue_entry queue) {
+    return queue.getSignalsList().stream()
+        .anyMatch(entry -> ThreadStateCapture.littleEndian(entry.getSiginfo().toByteArray()).getInt(0) == Signals.SIGSTOP);
+  }
+}
