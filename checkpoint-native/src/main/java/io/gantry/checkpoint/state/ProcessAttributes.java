@@ -4,10 +4,10 @@ import io.gantry.checkpoint.image.rlimit_entry;
 import io.gantry.checkpoint.image.sa_entry;
 import io.gantry.checkpoint.image.task_core_entry;
 import io.gantry.checkpoint.image.task_rlimits_entry;
-import io.gantry.checkpoint.linux.ResourceLimits;
 import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.procfs.ProcText;
+import io.gantry.checkpoint.procfs.ResourceLimits;
 import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.tracee.CallBatch;
 import java.nio.ByteBuffer;
@@ -118,10 +118,9 @@ final class ProcessAttributes {
     return entries;
   }
 
-  private static task_rlimits_entry limits(int pid) {
+  private static task_rlimits_entry limits(int pid) throws NoSuchFileException {
     var limits = task_rlimits_entry.newBuilder();
-    for (int resource = 0; resource < ResourceLimits.COUNT; resource++) {
-      var limit = ResourceLimits.get(pid, resource);
+    for (ResourceLimits.Limit limit : ResourceLimits.of(pid)) {
       limits.addRlimits(rlimit_entry.newBuilder().setCur(limit.soft()).setMax(limit.hard()));
     }
     return limits.build();
@@ -169,16 +168,27 @@ final class ProcessAttributes {
   }
 
   /** What others may set in a process. */
-  static void restoreFromOutside(int pid, task_core_entry core) {
-    ProcText.write("/proc/" + pid + "/oom_score_adj", Integer.toString(core.getOomScoreAdj()));
+  static void restoreFromOutside(int pid, task_core_entry core) throws NoSuchFileException {
+    String adjustment = "/proc/" + pid + "/oom_score_adj";
+    // Lowering it needs CAP_SYS_RESOURCE even when nothing changes.
+    if (Integer.parseInt(ProcText.read(adjustment).strip()) != core.getOomScoreAdj()) {
+      ProcText.write(adjustment, Integer.toString(core.getOomScoreAdj()));
+    }
     ProcText.write("/proc/" + pid + "/coredump_filter", "0x" + Integer.toHexString(core.getCoredumpFilter()));
   }
 
-  /** Last, because limits could stand in the way of everything else. */
-  static void restoreLimits(int pid, task_core_entry core) {
+  /** Behind everything that a limit could stand in the way of, and before the credentials, because raising one needs them. */
+  static void restoreLimits(CallBatch batch, task_core_entry core) {
     for (int resource = 0; resource < core.getRlimits().getRlimitsCount(); resource++) {
       var limit = core.getRlimits().getRlimits(resource);
-      ResourceLimits.set(pid, resource, new ResourceLimits.Limit(limit.getCur(), limit.getMax()));
+      var bytes = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(limit.getCur()).putLong(limit.getMax());
+      batch.call(
+          "prlimit of resource " + resource + " to " + Long.toUnsignedString(limit.getMax()),
+          SyscallNumber.PRLIMIT64,
+          0,
+          resource,
+          batch.bytes(bytes.array()),
+          0);
     }
   }
 }

@@ -68,22 +68,42 @@ public final class ProcessStateArrival {
     FileSystemState.restore(whole, state.getFs());
     ProcessAttributes.restore(whole, core);
     leader.run(whole);
-    ProcessAttributes.restoreFromOutside(leader.pid(), core);
+    try {
+      ProcessAttributes.restoreFromOutside(leader.pid(), core);
+    } catch (NoSuchFileException e) {
+      throw new CheckpointException("the stub " + leader.pid() + " was killed", e);
+    }
     for (int i = 0; i < threads.size(); i++) {
       recreateThread(threads.get(i), state.getThreads(i));
+    }
+    TimerState.restore(leader, core.getTimers());
+    sendSignals();
+    var limits = leader.newBatch();
+    ProcessAttributes.restoreLimits(limits, core);
+    leader.run(limits);
+    for (int i = 0; i < threads.size(); i++) {
+      dropPrivileges(threads.get(i), state.getThreads(i).getThreadCore());
     }
     // Behind the credentials of every thread: any change of ids resets it.
     var late = leader.newBatch();
     ProcessAttributes.restoreLate(late, core);
     leader.run(late);
-    TimerState.restore(leader, core.getTimers());
-    int pid = state.getTree().getPid();
-    PendingSignals.restore(leader, pid, 0, core.getSignalsS());
+  }
+
+  private void sendSignals() {
+    var tree = state.getTree();
+    PendingSignals.restore(threads.getFirst(), tree.getPid(), 0, state.getThreads(0).getTc().getSignalsS());
     for (int i = 0; i < threads.size(); i++) {
-      var signals = state.getThreads(i).getThreadCore().getSignalsP();
-      PendingSignals.restore(threads.get(i), pid, state.getTree().getThreads(i), signals);
+      PendingSignals.restore(
+          threads.get(i), tree.getPid(), tree.getThreads(i), state.getThreads(i).getThreadCore().getSignalsP());
     }
-    ProcessAttributes.restoreLimits(leader.pid(), core);
+  }
+
+  private void dropPrivileges(RemoteTask task, thread_core_entry core) {
+    var batch = task.newBatch();
+    Credentials.restore(batch, core.getCreds(), capabilitiesMax);
+    batch.call("prctl(PR_SET_PDEATHSIG)", SyscallNumber.PRCTL, PR_SET_PDEATHSIG, core.getPdeathSig());
+    task.run(batch);
   }
 
   private void recreateThread(RemoteTask task, core_entry entry) {
@@ -100,8 +120,6 @@ public final class ProcessStateArrival {
     batch.call("prctl(PR_SET_NAME)", SyscallNumber.PRCTL, PR_SET_NAME, batch.string(core.getComm()));
     batch.call("prctl(PR_SET_TIMERSLACK)", SyscallNumber.PRCTL, PR_SET_TIMERSLACK, core.getTimerSlackNs());
     registrations(batch, entry);
-    Credentials.restore(batch, core.getCreds(), capabilitiesMax);
-    batch.call("prctl(PR_SET_PDEATHSIG)", SyscallNumber.PRCTL, PR_SET_PDEATHSIG, core.getPdeathSig());
     task.run(batch);
   }
 

@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.function.IntUnaryOperator;
 
@@ -58,7 +59,8 @@ final class TimerState {
 
   /** @param tidInside the container's number of one of our thread ids */
   static List<posix_timer_entry> posixTimers(RemoteTask leader, IntUnaryOperator tidInside) throws NoSuchFileException {
-    var timers = PosixTimers.of(leader.pid());
+    // The kernel lists the newest first.
+    var timers = PosixTimers.of(leader.pid()).stream().sorted(Comparator.comparingInt(PosixTimers.Timer::id)).toList();
     var entries = new ArrayList<posix_timer_entry>();
     for (int from = 0; from < timers.size(); from += TIMERS_AT_ONCE) {
       var some = timers.subList(from, Math.min(timers.size(), from + TIMERS_AT_ONCE));

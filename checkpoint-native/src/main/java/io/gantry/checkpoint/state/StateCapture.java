@@ -1,0 +1,97 @@
+package io.gantry.checkpoint.state;
+
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.image.final_state;
+import io.gantry.checkpoint.image.process_state;
+import io.gantry.checkpoint.tracee.StoppedProcess;
+import io.gantry.checkpoint.tracee.StoppedThread;
+import io.gantry.checkpoint.tracee.StoppedTree;
+import io.gantry.checkpoint.tracee.ZombieProcess;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Captures what all processes of a stopped container are besides their memory and descriptors. Tracer thread only. */
+public final class StateCapture {
+  private StateCapture() {}
+
+  /**
+   * Captures everything.
+   *
+   * @param tree the whole container, stopped
+   * @param frozenAtNs when it was stopped, as {@link System#nanoTime}; the time that timed calls have left counts from there
+   * @return processes with parents before their children, and the container's names; descriptors are for others to add
+   */
+  public static final_state.Builder capture(StoppedTree tree, long frozenAtNs) {
+    Map<Integer, Integer> inside = new HashMap<>();
+    tree.processes().forEach(process -> inside.put(process.pid(), process.nsPid()));
+    var capture = new ProcessStateCapture(frozenAtNs);
+    var state = final_state.newBuilder();
+    var processes = parentsFirst(tree);
+    for (StoppedProcess process : processes) {
+      state.addProcesses(capture.capture(context(process), inside.getOrDefault(process.parentPid(), 0)));
+      for (ZombieProcess zombie : tree.zombies()) {
+        if (zombie.parentPid() == process.pid()) {
+          state.addProcesses(ProcessStateCapture.captureZombie(zombie.pid(), process.nsPid()));
+        }
+      }
+    }
+    if (!processes.isEmpty()) {
+      state.setUtsns(UtsNames.capture(processes.getFirst().anyThread()));
+    }
+    return state;
+  }
+
+  /** One process alone, as its parent sees it. */
+  static process_state capture(StoppedProcess process, long frozenAtNs) {
+    return new ProcessStateCapture(frozenAtNs).capture(context(process), 0);
+  }
+
+  private static List<StoppedProcess> parentsFirst(StoppedTree tree) {
+    Map<Integer, List<StoppedProcess>> children = new HashMap<>();
+    var queue = new ArrayDeque<StoppedProcess>();
+    for (StoppedProcess process : tree.processes()) {
+      if (tree.process(process.parentPid()).isEmpty()) {
+        queue.add(process);
+      } else {
+        children.computeIfAbsent(process.parentPid(), parent -> new ArrayList<>()).add(process);
+      }
+    }
+    var ordered = new ArrayList<StoppedProcess>();
+    while (!queue.isEmpty()) {
+      var next = queue.remove();
+      ordered.add(next);
+      queue.addAll(children.getOrDefault(next.pid(), List.of()));
+    }
+    return ordered;
+  }
+
+  private static ProcessContext context(StoppedProcess process) {
+    if (process.leader().isEmpty()) {
+      throw new CheckpointException(
+          "The main thread of process " + process.pid() + " has ended before the others, which Gantry cannot recreate");
+    }
+    var threads = new ArrayList<ThreadContext>();
+    threads.add(context(process.leader().get()));
+    for (StoppedThread thread : process.threads()) {
+      if (thread.tid() != process.pid()) {
+        threads.add(context(thread));
+      }
+    }
+    return new ProcessContext(threads, process.pendingSignals(), process.groupStopSignal());
+  }
+
+  private static ThreadContext context(StoppedThread thread) {
+    return new ThreadContext(
+        thread,
+        thread.nsTid(),
+        thread.registers().toArray(),
+        thread.xsave(),
+        thread.signalMask(),
+        thread.pendingSignals(),
+        thread.rseqConfiguration(),
+        thread.blockedSinceNs());
+  }
+}
