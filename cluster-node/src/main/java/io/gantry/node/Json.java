@@ -17,6 +17,11 @@ public final class Json {
     return MAPPER.createObjectNode();
   }
 
+  /** A record with Jackson's annotations as a tree. */
+  public static ObjectNode object(Record value) {
+    return MAPPER.valueToTree(value);
+  }
+
   public static ArrayNode array() {
     return MAPPER.createArrayNode();
   }

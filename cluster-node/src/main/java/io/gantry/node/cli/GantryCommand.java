@@ -18,12 +18,15 @@ import picocli.CommandLine.Spec;
     synopsisSubcommandLabel = "COMMAND",
     versionProvider = GantryCommand.Version.class,
     subcommands = {
+      StartNodeCommand.class,
       RunCommand.class,
       PsCommand.class,
       NodesCommand.class,
       MigrateCommand.class,
       StopCommand.class,
       LogsCommand.class,
+      DemoCommand.class,
+      BenchCommand.class,
     },
     footerHeading = "%nExamples:%n",
     footer = {

@@ -97,6 +97,11 @@ public final class ControlServer implements AutoCloseable {
     return server;
   }
 
+  /** Where it listens. */
+  public Path path() {
+    return socket;
+  }
+
   private void acceptLoop() {
     while (listener.isOpen()) {
       try {

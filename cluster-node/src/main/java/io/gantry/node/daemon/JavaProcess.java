@@ -2,6 +2,7 @@ package io.gantry.node.daemon;
 
 import io.gantry.node.CommandException;
 import io.gantry.node.ExitCode;
+import io.gantry.node.Main;
 import java.io.File;
 import java.io.IOException;
 import java.net.URISyntaxException;
@@ -28,20 +29,28 @@ public final class JavaProcess {
    * @param arguments of {@code gantry node}
    */
   public static List<String> node(List<String> arguments) {
+    var words = new ArrayList<String>();
+    words.add("node");
+    words.addAll(arguments);
+    return of(Main.class, words);
+  }
+
+  /** The command line of a program of this jar, with the options of a node. */
+  public static List<String> of(Class<?> program, List<String> arguments) {
     var command = new ArrayList<String>();
     command.add(java().toString());
     Path home = home();
     command.add("@" + home.resolve("bin").resolve("node.jvm"));
     command.add("-Dgantry.home=" + home);
-    command.add("--enable-native-access=ALL-UNNAMED");
-    command.add("--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED");
-    command.addAll(List.of("-cp", classPath(), "io.gantry.node.Main", "node"));
+    // A jar's manifest says the same; classes in directories have no manifest.
+    command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED"));
+    command.addAll(List.of("-cp", classPath(), program.getName()));
     command.addAll(arguments);
     return List.copyOf(command);
   }
 
   /** The class path with absolute entries, since a node runs in the root directory. */
-  private static String classPath() {
+  public static String classPath() {
     return Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator))
         .map(entry -> Path.of(entry).toAbsolutePath().toString())
         .collect(Collectors.joining(File.pathSeparator));

@@ -11,11 +11,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
 
 /**
  * Starts a node as a process of its own and waits until it says that it is ready, or why not. It says so with one JSON object on its
@@ -36,13 +38,23 @@ public final class NodeLauncher {
    * @throws CommandException with the node's own sentence when it did not become ready; its process has ended then
    */
   public static Started start(Path stateDirectory, List<String> arguments) {
+    return start(stateDirectory, arguments, process -> {});
+  }
+
+  /**
+   * As {@link #start(Path, List)}.
+   *
+   * @param born told about the process before it is ready, so that it can be ended whatever happens
+   */
+  public static Started start(Path stateDirectory, List<String> arguments, Consumer<Process> born) {
     Path errors = stateDirectory.resolve("node.stderr");
     Process process;
     try {
       Files.createDirectories(stateDirectory);
-      var all = new java.util.ArrayList<String>(arguments);
+      var all = new ArrayList<>(arguments);
       all.addAll(List.of("--foreground", "--report-ready"));
       process = JavaProcess.startDetached(JavaProcess.node(all), errors);
+      born.accept(process);
     } catch (IOException failure) {
       throw new CommandException(
           ExitCode.USAGE,

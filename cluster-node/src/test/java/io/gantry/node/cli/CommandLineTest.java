@@ -1,0 +1,102 @@
+package io.gantry.node.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.gantry.node.ExitCode;
+import io.gantry.node.Invocation;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class CommandLineTest {
+  @TempDir Path empty;
+
+  @ParameterizedTest
+  @ValueSource(strings = {"node", "run", "ps", "nodes", "migrate", "stop", "logs", "demo"})
+  void everyCommandHasHelpWithAnExampleAndExitCodes(String command) {
+    Invocation help = Invocation.of(command, "--help");
+    assertThat(help.status()).isZero();
+    assertThat(help.out()).contains("Usage: gantry " + command, "--json", "Example:", "  gantry " + command, "Exit codes:");
+    assertThat(help.err()).isEmpty();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"pause", "stream"})
+  void everyBenchHasHelpWithAnExample(String which) {
+    assertThat(Invocation.of("bench", which, "--help").out()).contains("Usage: gantry bench " + which, "--json", "Example:", "Exit codes:");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "migrate web|Missing required option: '--to=N'",
+        "migrate web --to b --pause-budget 20|--pause-budget: '20' is not a duration",
+        "migrate web --to b --pause-budget 0ms|--pause-budget must be longer than nothing",
+        "migrate web --to b --when-stalled hope|'freeze' or 'abort'",
+        "run --name a/b -- true|'a/b' cannot be a container's name",
+        "run --name web|Missing required parameter",
+        "logs -f web|use one of them",
+        "demo --memory much|--memory: 'much' is not a size",
+        "demo --moves 0|--moves must be 1 to",
+        "bench pause --sizes 64M,nothing|--sizes: 'nothing' is not a size",
+        "bench|Say what to measure",
+        "node --port x|--port",
+        "frobnicate|is not a command of gantry",
+      })
+  void mistakesAreUsageErrorsWithASentenceAndOneObject(String line, String sentence) {
+    String[] words = line.split(" ");
+    String[] withJson = new String[words.length + 1];
+    // Among gantry's own words: behind "--" they belong to the program.
+    withJson[0] = words[0];
+    withJson[1] = "--json";
+    System.arraycopy(words, 1, withJson, 2, words.length - 1);
+    Invocation result = Invocation.of(withJson);
+    assertThat(result.status()).isEqualTo(ExitCode.USAGE.status());
+    assertThat(result.json().at("/error/code").asText()).isEqualTo("usage");
+    assertThat(result.json().at("/error/message").asText()).contains(sentence).contains("--help");
+    assertThat(result.err()).startsWith("gantry: ").contains(sentence);
+  }
+
+  @Test
+  void withoutJsonStandardOutputStaysEmptyOnFailure() {
+    Invocation result = Invocation.of("ps", "--state-dir", empty.toString());
+    assertThat(result.status()).isEqualTo(ExitCode.UNREACHABLE.status());
+    assertThat(result.out()).isEmpty();
+    assertThat(result.err()).contains("No node answers on " + empty, "gantry node --name");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"ps", "nodes", "stop c", "logs c", "migrate c --to b", "run --name c -- true"})
+  void withoutANodeEveryCommandSaysHowToStartOne(String line) {
+    String[] words = (line.replaceFirst(" |$", " --json --state-dir " + empty + " ")).trim().split(" +");
+    Invocation result = Invocation.of(words);
+    assertThat(result.status()).isEqualTo(7);
+    assertThat(result.json().at("/error/code").asText()).isEqualTo("unreachable");
+    assertThat(result.json().at("/error/exit_code").asInt()).isEqualTo(7);
+  }
+
+  @Test
+  void wordsOfTheProgramAreNotGantrysOwn() {
+    Invocation result = Invocation.of("run", "--name", "c", "--state-dir", empty.toString(), "--", "prog", "--json", "--help");
+    assertThat(result.status()).isEqualTo(7);
+    assertThat(result.out()).isEmpty();
+  }
+
+  @Test
+  void aStateDirectoryWhoseSocketNameWouldBeTooLongIsExplained() {
+    Invocation result = Invocation.of("ps", "--state-dir", "/tmp/" + "x".repeat(120));
+    assertThat(result.status()).isEqualTo(ExitCode.USAGE.status());
+    assertThat(result.err()).contains("too long", "107 bytes");
+  }
+
+  @Test
+  void exitCodesAreDistinct() {
+    assertThat(ExitCode.values()).extracting(ExitCode::status).doesNotHaveDuplicates();
+    assertThat(ExitCode.values()).extracting(ExitCode::word).doesNotHaveDuplicates();
+  }
+}

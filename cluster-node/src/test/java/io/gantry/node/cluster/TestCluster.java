@@ -1,0 +1,397 @@
+package io.gantry.node.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.gantry.node.Json;
+import io.gantry.node.control.ControlClient;
+import io.gantry.node.control.ControlSocket;
+import io.gantry.node.daemon.JavaProcess;
+import java.io.BufferedReader;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/**
+ * Real nodes for a test: each a JVM of its own, from the classes that were just built, with a state directory in a temporary place,
+ * on 127.0.0.2 and so on, or each in a network namespace of its own. {@link #close()} ends everything and then fails the test when anything
+ * was left behind: a process, cgroup, mount, network namespace, a buffer in {@code /dev/shm}, a file.
+ *
+ * <p>Needs root. One thread, unless a method says otherwise.
+ */
+public final class TestCluster implements AutoCloseable {
+  /** Variable by which everything that this cluster's nodes and containers start is known. */
+  public static final String MARK = "GANTRY_TEST_CLUSTER";
+
+  private static final Duration READY_MAX = Duration.ofSeconds(90);
+  private static final Duration JOINED_MAX = Duration.ofSeconds(60);
+  private static final Duration ENDED_MAX = Duration.ofSeconds(30);
+
+  private final Path directory;
+  private final String mark;
+  private final Optional<TestNetwork> network;
+  private final List<String> extra;
+  private final LeakCheck leaks;
+  private final List<Node> nodes = new ArrayList<>();
+
+  private TestCluster(Options options) throws IOException {
+    assertThat(System.getProperty("user.name")).as("tests with real nodes need root").isEqualTo("root");
+    leaks = LeakCheck.before();
+    directory = Files.createTempDirectory("gantry-test-");
+    // The container's program may run as somebody else and must find its files.
+    Files.setPosixFilePermissions(directory, java.nio.file.attribute.PosixFilePermissions.fromString("rwxr-xr-x"));
+    mark = directory.getFileName().toString();
+    network = options.namespaces ? Optional.of(TestNetwork.create(mark, options.count)) : Optional.empty();
+    extra = options.arguments;
+  }
+
+  /**
+   * How a cluster is to be.
+   *
+   * @param count nodes
+   * @param namespaces whether each has a network namespace of its own
+   * @param arguments further ones for {@code gantry node}
+   */
+  public record Options(int count, boolean namespaces, List<String> arguments) {
+    public static Options nodes(int count) {
+      return new Options(count, false, List.of());
+    }
+
+    /** Ready sooner; for tests that do not look at pauses. */
+    public Options withoutRehearsal() {
+      var more = new ArrayList<>(arguments);
+      more.add("--no-rehearsal");
+      return new Options(count, namespaces, List.copyOf(more));
+    }
+
+    public Options inNamespaces() {
+      return new Options(count, true, arguments);
+    }
+  }
+
+  /** Nodes named {@code n0}, {@code n1} and so on, which all see each other when this returns. */
+  public static TestCluster start(Options options) throws IOException {
+    var cluster = new TestCluster(options);
+    try {
+      var starting = new ArrayList<CompletableFuture<Void>>();
+      for (int i = 0; i < options.count(); i++) {
+        Node node = cluster.new Node(i);
+        cluster.nodes.add(node);
+        starting.add(CompletableFuture.runAsync(node::start, task -> Thread.ofPlatform().name("start-node").start(task)));
+      }
+      starting.forEach(CompletableFuture::join);
+      cluster.awaitReachable(options.count());
+      return cluster;
+    } catch (RuntimeException | Error failure) {
+      try {
+        cluster.close();
+      } catch (RuntimeException | Error second) {
+        failure.addSuppressed(second);
+      }
+      throw failure;
+    }
+  }
+
+  /** Nodes on loopback addresses. */
+  public static TestCluster start(int count) throws IOException {
+    return start(Options.nodes(count));
+  }
+
+  public Node node(int index) {
+    return nodes.get(index);
+  }
+
+  /** A directory that is removed at the end; for the files of workloads. */
+  public Path directory() {
+    return directory;
+  }
+
+  /** Waits until every living node sees so many reachable nodes. */
+  public void awaitReachable(int count) {
+    long deadlineNs = System.nanoTime() + JOINED_MAX.toNanos();
+    for (Node node : nodes) {
+      while (node.isAlive() && node.reachable() != count) {
+        assertThat(System.nanoTime()).as(node.name + " does not see " + count + " nodes:\n" + node.log()).isLessThan(deadlineNs);
+        java.util.concurrent.locks.LockSupport.parkNanos(100_000_000);
+      }
+    }
+  }
+
+  /** Ends nodes and containers, removes everything, and then fails when something was left. */
+  @Override
+  public void close() {
+    var logs = new StringBuilder();
+    for (Node node : nodes) {
+      if (node.isAlive()) {
+        node.stopContainers();
+      }
+    }
+    for (Node node : nodes) {
+      node.terminate();
+      logs.append("--- ").append(node.name).append('\n').append(node.log());
+    }
+    List<String> killed = leaks.killMarked(MARK, mark);
+    network.ifPresent(TestNetwork::close);
+    try (var files = Files.walk(directory)) {
+      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+        Files.deleteIfExists(file);
+      }
+    } catch (IOException failure) {
+      throw new AssertionError("the cluster's files in " + directory + " cannot be removed (is something mounted there?)", failure);
+    }
+    assertThat(killed).as("processes left behind by the cluster; its logs:\n" + logs).isEmpty();
+    leaks.assertNothingLeft(logs.toString());
+  }
+
+  /**
+   * What a command came to.
+   *
+   * @param status exit status
+   * @param out standard output
+   * @param err standard error
+   */
+  public record Result(int status, String out, String err) {
+    /** Standard output as exactly one JSON object; anything else fails. */
+    public ObjectNode json() {
+      try {
+        return Json.parse(out);
+      } catch (IOException notOne) {
+        throw new AssertionError("standard output is not exactly one JSON object: " + out + "\nstandard error: " + err, notOne);
+      }
+    }
+  }
+
+  /** One node. Methods that ask it may be called from any thread. */
+  public final class Node {
+    private final String name;
+    private final String address;
+    private final int index;
+    private final Path state;
+    private Process process;
+
+    private Node(int index) {
+      this.index = index;
+      name = "n" + index;
+      address = network.map(net -> net.address(index)).orElse("127.0.0." + (index + 2));
+      state = directory.resolve(name);
+    }
+
+    public String name() {
+      return name;
+    }
+
+    public String address() {
+      return address;
+    }
+
+    public Path stateDirectory() {
+      return state;
+    }
+
+    /** Its process id. */
+    public long pid() {
+      return process.pid();
+    }
+
+    public boolean isAlive() {
+      return process != null && process.isAlive();
+    }
+
+    /** Starts it, or starts it again on the same state directory, and waits until it is ready. */
+    public void start() {
+      var arguments = new ArrayList<>(List.of("--name", name, "--bind", address, "--state-dir", state.toString()));
+      if (index > 0) {
+        arguments.addAll(List.of("--join", network.map(net -> net.address(0)).orElse("127.0.0.2")));
+      } else if (nodes.size() > 1 && Files.exists(state.resolve("node.log"))) {
+        // The first one began the cluster; when it comes back it joins the others.
+        arguments.addAll(List.of("--join", nodes.get(1).address));
+      }
+      arguments.addAll(extra);
+      arguments.addAll(List.of("--foreground", "--report-ready"));
+      var command = new ArrayList<String>();
+      network.ifPresent(net -> command.addAll(net.enter(index)));
+      command.add("setsid");
+      command.addAll(JavaProcess.node(arguments));
+      try {
+        Files.createDirectories(state);
+        var builder = new ProcessBuilder(command);
+        builder.environment().put(MARK, mark);
+        process =
+            builder
+                .directory(new File("/"))
+                .redirectInput(new File("/dev/null"))
+                .redirectError(ProcessBuilder.Redirect.appendTo(state.resolve("node.stderr").toFile()))
+                .start();
+        ObjectNode said = Json.parse(Optional.ofNullable(firstLine(process)).orElse("{}"));
+        assertThat(said.has("ready")).as(name + " is not ready: " + said + "\n" + log()).isTrue();
+      } catch (IOException failure) {
+        throw new AssertionError(name + " cannot be started", failure);
+      }
+    }
+
+    private static String firstLine(Process process) {
+      var line =
+          CompletableFuture.supplyAsync(
+              () -> {
+                try {
+                  return new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8)).readLine();
+                } catch (IOException gone) {
+                  return null;
+                }
+              },
+              task -> Thread.ofPlatform().daemon().start(task));
+      try {
+        return line.get(READY_MAX.toMillis(), TimeUnit.MILLISECONDS);
+      } catch (TimeoutException | java.util.concurrent.ExecutionException late) {
+        process.destroyForcibly();
+        throw new AssertionError("a node was not ready within " + READY_MAX, late);
+      } catch (InterruptedException interrupted) {
+        Thread.currentThread().interrupt();
+        throw new AssertionError("interrupted", interrupted);
+      }
+    }
+
+    /** {@code kill -9}. Returns when it is gone. */
+    public void kill() {
+      process.destroyForcibly();
+      awaitEnd();
+    }
+
+    /** SIGTERM, as an operator would. Returns when it is gone; its containers run on. */
+    public void terminate() {
+      if (isAlive()) {
+        process.destroy();
+        awaitEnd();
+      }
+    }
+
+    private void awaitEnd() {
+      try {
+        assertThat(process.waitFor(ENDED_MAX.toMillis(), TimeUnit.MILLISECONDS)).as(name + " does not end").isTrue();
+      } catch (InterruptedException interrupted) {
+        Thread.currentThread().interrupt();
+        throw new AssertionError("interrupted", interrupted);
+      }
+    }
+
+    /** Its log so far. */
+    public String log() {
+      var text = new StringBuilder();
+      for (String file : new String[] {"node.stderr", "node.log"}) {
+        try {
+          text.append(Files.readString(state.resolve(file)));
+        } catch (IOException none) {
+          text.append("(no ").append(file).append(")\n");
+        }
+      }
+      return text.toString();
+    }
+
+    /** Asks over its control socket. */
+    public ObjectNode ask(ObjectNode request) {
+      return new ControlClient(ControlSocket.in(state)).call(request);
+    }
+
+    private long reachable() {
+      long count = 0;
+      for (JsonNode entry : ask(ControlClient.request("nodes")).path("nodes")) {
+        count += entry.path("reachable").asBoolean() ? 1 : 0;
+      }
+      return count;
+    }
+
+    /** What this node knows about a container; empty when it knows none of that name. */
+    public Optional<JsonNode> container(String container) {
+      for (JsonNode entry : ask(ControlClient.request("ps")).path("containers")) {
+        if (entry.path("name").asText().equals(container)) {
+          return Optional.of(entry);
+        }
+      }
+      return Optional.empty();
+    }
+
+    /** Starts a container here, with this process's environment, the cluster's mark and {@code environment}. */
+    public ObjectNode run(String container, Path workingDirectory, Map<String, String> environment, String... command) {
+      ObjectNode request = ControlClient.request("run").put("container", container).put("cwd", workingDirectory.toString());
+      var words = request.putArray("argv");
+      for (String word : command) {
+        words.add(word);
+      }
+      var all = new HashMap<String, String>();
+      all.put("PATH", System.getenv().getOrDefault("PATH", "/usr/bin:/bin"));
+      all.put(MARK, mark);
+      all.putAll(environment);
+      ObjectNode variables = request.putObject("env");
+      all.forEach(variables::put);
+      return ask(request);
+    }
+
+    /** Starts a container here. */
+    public ObjectNode run(String container, String... command) {
+      return run(container, directory, Map.of(), command);
+    }
+
+    /** Moves a container away from here, with default options. */
+    public ObjectNode migrate(String container, Node to) {
+      return ask(ControlClient.request("migrate").put("container", container).put("to", to.name).put("deadline_ms", 60_000));
+    }
+
+    /** As {@link #migrate(String, Node)}, on another thread. */
+    public CompletableFuture<ObjectNode> migrateInBackground(String container, Node to) {
+      return CompletableFuture.supplyAsync(() -> migrate(container, to), task -> Thread.ofPlatform().daemon().name("migrate").start(task));
+    }
+
+    private void stopContainers() {
+      try {
+        for (JsonNode entry : ask(ControlClient.request("ps")).path("containers")) {
+          ask(ControlClient.request("stop").put("container", entry.path("name").asText()));
+        }
+      } catch (RuntimeException unable) {
+        // What cannot be stopped is found, killed and reported as left behind.
+        System.err.println(name + ": " + unable.getMessage());
+      }
+    }
+
+    /** Runs {@code gantry} against this node as a process of its own. */
+    public Result cli(String... words) {
+      var command = new ArrayList<String>();
+      network.ifPresent(net -> command.addAll(net.enter(index)));
+      command.addAll(List.of(JavaProcess.java().toString(), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"));
+      command.add("-Dgantry.home=" + JavaProcess.home());
+      command.addAll(List.of("-cp", JavaProcess.classPath(), "io.gantry.node.Main"));
+      command.addAll(List.of(words));
+      try {
+        Path out = Files.createTempFile(directory, "out", "");
+        Path err = Files.createTempFile(directory, "err", "");
+        var builder = new ProcessBuilder(command);
+        builder.environment().put(MARK, mark);
+        builder.environment().put(ControlSocket.STATE_DIRECTORY_VARIABLE, state.toString());
+        Process client = builder.redirectOutput(out.toFile()).redirectError(err.toFile()).start();
+        if (!client.waitFor(120, TimeUnit.SECONDS)) {
+          client.destroyForcibly();
+          throw new AssertionError("gantry " + String.join(" ", words) + " did not end");
+        }
+        return new Result(client.exitValue(), Files.readString(out), Files.readString(err));
+      } catch (IOException failure) {
+        throw new AssertionError("gantry cannot be started", failure);
+      } catch (InterruptedException interrupted) {
+        Thread.currentThread().interrupt();
+        throw new AssertionError("interrupted", interrupted);
+      }
+    }
+  }
+}

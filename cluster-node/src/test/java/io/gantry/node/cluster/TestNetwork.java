@@ -1,0 +1,91 @@
+package io.gantry.node.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Network namespaces, one per host, joined by a bridge in one more. Addresses are 10.213.0.1 and so on; the host's own network knows
+ * nothing of them.
+ */
+final class TestNetwork implements AutoCloseable {
+  private final List<String> names = new ArrayList<>();
+  private final String bridge;
+
+  private TestNetwork(String mark) {
+    bridge = "gantry-" + suffix(mark) + "-br";
+  }
+
+  private static String suffix(String mark) {
+    return Integer.toHexString(mark.hashCode() & 0xffffff);
+  }
+
+  static TestNetwork create(String mark, int hosts) {
+    var network = new TestNetwork(mark);
+    try {
+      network.build(suffix(mark), hosts);
+      return network;
+    } catch (RuntimeException | Error failure) {
+      network.close();
+      throw failure;
+    }
+  }
+
+  private void build(String suffix, int hosts) {
+    add(bridge);
+    ip("-n", bridge, "link", "add", "br0", "type", "bridge");
+    ip("-n", bridge, "link", "set", "br0", "up");
+    for (int i = 0; i < hosts; i++) {
+      String name = "gantry-" + suffix + "-" + i;
+      add(name);
+      String port = "p" + i;
+      ip("-n", name, "link", "add", "eth0", "mtu", "65535", "type", "veth", "peer", "name", port, "netns", bridge);
+      ip("-n", bridge, "link", "set", port, "mtu", "65535", "master", "br0", "up");
+      ip("-n", name, "addr", "add", address(i) + "/24", "dev", "eth0");
+      ip("-n", name, "link", "set", "eth0", "up");
+    }
+  }
+
+  private void add(String name) {
+    ip("netns", "add", name);
+    names.add(name);
+    ip("-n", name, "link", "set", "lo", "up");
+  }
+
+  String address(int host) {
+    return "10.213.0." + (host + 1);
+  }
+
+  /** What stands before a command that is to run there. */
+  List<String> enter(int host) {
+    return List.of("ip", "netns", "exec", names.get(host + 1));
+  }
+
+  private static void ip(String... words) {
+    var command = new ArrayList<>(List.of("ip"));
+    command.addAll(List.of(words));
+    try {
+      Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+      String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+      assertThat(process.waitFor(10, TimeUnit.SECONDS)).isTrue();
+      assertThat(process.exitValue()).as(String.join(" ", command) + ": " + output).isZero();
+    } catch (IOException failure) {
+      throw new AssertionError("ip (package iproute2) is needed", failure);
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      throw new AssertionError("interrupted", interrupted);
+    }
+  }
+
+  @Override
+  public void close() {
+    for (String name : names.reversed()) {
+      ip("netns", "delete", name);
+    }
+    names.clear();
+  }
+}
