@@ -1,0 +1,339 @@
+package io.gantry.checkpoint.memory;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.InvalidProtocolBufferException;
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.PageReceiver;
+import io.gantry.checkpoint.image.StreamMessage;
+import io.gantry.checkpoint.image.fork_point;
+import io.gantry.checkpoint.image.round_begin;
+import io.gantry.checkpoint.image.round_end;
+import io.gantry.checkpoint.image.round_process;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The memory of a container on its way in: pages are written straight into stubs, whose layout follows that of the original from round
+ * to round.
+ *
+ * <p>Pages and messages come from one thread; {@link #finish} may be called on another one after the last of them.
+ */
+public final class MemoryArrival implements PageReceiver, AutoCloseable {
+  private final StubProvider stubs;
+  private final OnTracer tracer;
+  private final PageDigest digest = new PageDigest();
+  private final Map<Integer, String> files = new HashMap<>();
+  private final Map<Long, SharedArrival> shared = new LinkedHashMap<>();
+  private final Map<Integer, SharedArrival> sharedBySpace = new HashMap<>();
+  private final Map<Integer, Process> processes = new LinkedHashMap<>();
+  private final Map<Integer, StubMemory> memoryBySpace = new HashMap<>();
+
+  /** Processes of this round whose stub is not there yet. */
+  private final Map<Integer, round_process> toFork = new HashMap<>();
+
+  /** What the last round wrote, to be read back. */
+  private final Map<Integer, PageSet> lastWritten = new LinkedHashMap<>();
+
+  private boolean last;
+  private boolean complete;
+
+  private record Process(StubMemory memory, StubLayout layout, round_process description) {}
+
+  public MemoryArrival(StubProvider stubs, OnTracer tracer) {
+    this.stubs = stubs;
+    this.tracer = tracer;
+  }
+
+  @Override
+  public void pages(int space, long[] addresses, int[] pageCounts, int runCount, MemorySegment data) {
+    var memory = memoryBySpace.get(space);
+    if (memory != null) {
+      memory.write(addresses, pageCounts, runCount, data);
+    } else {
+      sharedOf(space).write(addresses, pageCounts, runCount, data);
+    }
+    if (last) {
+      var set = lastWritten.computeIfAbsent(space, number -> new PageSet());
+      for (int run = 0; run < runCount; run++) {
+        set.add(addresses[run], addresses[run] + pageCounts[run] * Mmap.PAGE);
+      }
+    } else {
+      digest.add(space, addresses, pageCounts, 0, runCount, data);
+    }
+  }
+
+  @Override
+  public void zero(int space, long address, long pageCount) {
+    var memory = memoryBySpace.get(space);
+    if (memory != null) {
+      memory.zero(address, address + pageCount * Mmap.PAGE);
+    } else {
+      sharedOf(space).zero(address, pageCount * Mmap.PAGE);
+    }
+    digest.addZero(space, address, pageCount);
+  }
+
+  private SharedArrival sharedOf(int space) {
+    var object = sharedBySpace.get(space);
+    if (object == null) {
+      throw new CheckpointException("pages came for space " + space + ", which no round has announced");
+    }
+    return object;
+  }
+
+  /** Takes {@code ROUND_BEGIN}, {@code FORK} and {@code ROUND_END}; the others are not memory's. */
+  @Override
+  public void message(int type, byte[] bytes) {
+    memoryBySpace.values().forEach(StubMemory::flush);
+    try {
+      switch (type) {
+        case StreamMessage.ROUND_BEGIN -> {
+          var begin = round_begin.parseFrom(bytes);
+          tracer.run(() -> begin(begin));
+        }
+        case StreamMessage.FORK -> {
+          int pid = fork_point.parseFrom(bytes).getPid();
+          tracer.run(() -> fork(pid));
+        }
+        case StreamMessage.ROUND_END -> end(round_end.parseFrom(bytes));
+        default -> throw new IllegalArgumentException("message " + type + " is not about memory");
+      }
+    } catch (InvalidProtocolBufferException e) {
+      throw new CheckpointException("message " + type + " of the stream cannot be read: " + e.getMessage(), e);
+    }
+  }
+
+  private void begin(round_begin round) {
+    last = round.getLast();
+    round.getFilesList().forEach(file -> files.put(file.getId(), file.getName()));
+    var gone = new HashSet<>(processes.keySet());
+    for (var process : round.getProcessesList()) {
+      if (process.getForkFrom() == 0) {
+        gone.remove(process.getPid());
+      }
+    }
+    gone.forEach(this::remove);
+    shareds(round);
+    toFork.clear();
+    for (var process : round.getProcessesList()) {
+      if (process.getForkFrom() != 0) {
+        toFork.put(process.getPid(), process);
+      } else {
+        build(process);
+      }
+    }
+    // Only now nothing maps them any more.
+    var named = new HashSet<Long>();
+    round.getSharedList().forEach(entry -> named.add(entry.getShmid()));
+    shared.values().removeIf(
+        object -> {
+          boolean unused = !named.contains(object.shmid());
+          if (unused) {
+            sharedBySpace.remove(object.space());
+            object.close();
+          }
+          return unused;
+        });
+  }
+
+  private void shareds(round_begin round) {
+    for (var entry : round.getSharedList()) {
+      var known = shared.get(entry.getShmid());
+      if (known != null && known.space() == entry.getSpace()) {
+        known.update(entry);
+        continue;
+      }
+      if (known != null) {
+        // The inode number was used again for another object.
+        sharedBySpace.remove(known.space());
+        known.close();
+      }
+      var object = new SharedArrival(entry);
+      shared.put(entry.getShmid(), object);
+      sharedBySpace.put(entry.getSpace(), object);
+    }
+  }
+
+  private void remove(int pid) {
+    var process = processes.remove(pid);
+    memoryBySpace.remove(process.memory.space());
+    process.memory.close();
+    stubs.remove(pid);
+  }
+
+  private void build(round_process process) {
+    var known = processes.get(process.getPid());
+    StubLayout layout;
+    StubMemory memory;
+    if (known == null) {
+      var stub = stubs.stub(process.getPid());
+      layout = new StubLayout(stub, files, shared);
+      layout.clear();
+      memory = new StubMemory(stub, process.getSpace(), tracer, new PageSet());
+    } else if (known.memory.space() != process.getSpace()) {
+      // exec: nothing of the old address space stays.
+      layout = known.layout;
+      layout.clear();
+      memoryBySpace.remove(known.memory.space());
+      memory = new StubMemory(known.memory.stub(), process.getSpace(), tracer, new PageSet());
+      known.memory.close();
+    } else {
+      layout = known.layout;
+      memory = known.memory;
+    }
+    apply(process, memory, layout);
+  }
+
+  private void fork(int pid) {
+    var process = toFork.remove(pid);
+    if (process == null || !processes.containsKey(process.getForkFrom())) {
+      throw new CheckpointException("process " + pid + " is to be cloned, but the round has not announced it and its parent");
+    }
+    var parent = processes.get(process.getForkFrom());
+    var stub = stubs.fork(process.getForkFrom(), pid);
+    var memory = new StubMemory(stub, process.getSpace(), tracer, parent.memory.written().copy());
+    apply(process, memory, parent.layout.cloned(stub));
+  }
+
+  private void apply(round_process process, StubMemory memory, StubLayout layout) {
+    layout.apply(vmas(process), memory::forget);
+    memory.layout(layout.applied());
+    memoryBySpace.put(process.getSpace(), memory);
+    processes.put(process.getPid(), new Process(memory, layout, process));
+  }
+
+  private static List<Vma> vmas(round_process process) {
+    var vmas = new ArrayList<Vma>(process.getMm().getVmasCount());
+    process.getMm().getVmasList().forEach(entry -> vmas.add(Vma.of(entry)));
+    vmas.removeIf(vma -> vma.is(VmaStatus.GUARD));
+    return vmas;
+  }
+
+  private void end(round_end round) {
+    if (!toFork.isEmpty()) {
+      throw new CheckpointException("the round has ended, but these processes were not cloned: " + toFork.keySet());
+    }
+    lastWritten.forEach(this::readBack);
+    lastWritten.clear();
+    if (!round.getDigest().equals(ByteString.copyFrom(digest.bytes()))) {
+      throw new CheckpointException(
+          "memory differs after round " + round.getRound() + ": the source computed another digest over the pages than this host, digest here "
+              + digest.text() + "; nothing was activated, try again");
+    }
+    if (last) {
+      shared.values().forEach(SharedArrival::seal);
+      complete = true;
+    }
+  }
+
+  /** The pages of the last round count as they are in the stub, not as they came. */
+  private void readBack(int space, PageSet pages) {
+    try (var arena = Arena.ofConfined()) {
+      var buffer = arena.allocate(64 * Mmap.PAGE, Mmap.PAGE);
+      var memory = memoryBySpace.get(space);
+      pages.forEach(
+          (start, end) -> {
+            for (long at = start; at < end; at += buffer.byteSize()) {
+              int count = (int) (Math.min(buffer.byteSize(), end - at) / Mmap.PAGE);
+              var part = buffer.asSlice(0, count * Mmap.PAGE);
+              long[] address = {at};
+              int[] counts = {count};
+              if (memory != null) {
+                memory.read(address, counts, 1, part);
+              } else {
+                sharedOf(space).read(at, part);
+              }
+              digest.add(space, address, counts, 0, 1, part);
+            }
+          });
+    }
+  }
+
+  /** Digest over all pages so far, lower-case hexadecimal; see {@link MemoryCapture#digest()}. */
+  public String digest() {
+    return digest.text();
+  }
+
+  /** Digest over every page; see {@link MemoryCapture#verifyDigest()}. After the last round, before {@link #finish}. */
+  public String verifyDigest() {
+    var all = new PageDigest();
+    var reading = new WholeMemory();
+    for (var process : processes.values()) {
+      try (var pages = new ProcessPages(process.memory.stub().pid())) {
+        reading.digest(all, process.memory.space(), process.layout.applied(), process.memory.written(), pages);
+      }
+    }
+    try (var arena = Arena.ofConfined()) {
+      var chunk = arena.allocate(1 << 20, Mmap.PAGE);
+      for (var object : shared.values()) {
+        long end = (object.bytes() + Mmap.PAGE - 1) & -Mmap.PAGE;
+        for (long at = 0; at < end; at += chunk.byteSize()) {
+          var part = chunk.asSlice(0, Math.min(chunk.byteSize(), end - at));
+          object.read(at, part);
+          all.addContent(object.space(), at, part);
+        }
+      }
+    }
+    return all.text();
+  }
+
+  /**
+   * Gives one process its final protections, advice, locks and addresses, and compares its layout with the original's. After the
+   * last round; every process must have been cloned. Afterwards only the bench is left to be unmapped.
+   *
+   * @throws CheckpointException with the first difference
+   */
+  public void finish(int nsPid) {
+    if (!complete) {
+      throw new IllegalStateException("the last round has not come yet");
+    }
+    var process = processes.get(nsPid);
+    if (process == null) {
+      throw new CheckpointException("process " + nsPid + " was in no round");
+    }
+    tracer.run(
+        () -> {
+          var stub = process.memory.stub();
+          LayoutFinish.finish(stub, process.layout, process.description.getMm());
+          LayoutCheck.check(stub, vmas(process.description), vma -> nameOf(vma, process.layout));
+        });
+  }
+
+  private String nameOf(Vma vma, StubLayout layout) {
+    return vma.fromSharedObject() ? shared.get(vma.object()).mapsName() : layout.path(vma.object());
+  }
+
+  /** Processes of the last round, parents before their children. */
+  public List<Integer> processes() {
+    return List.copyOf(processes.keySet());
+  }
+
+  /**
+   * A descriptor of the agent, open for reading and writing, for a shared object whose inode number on the source was {@code shmid}: for
+   * descriptors of memfds. Stays open until {@link #close()}.
+   */
+  public int sharedDescriptor(long shmid) {
+    var object = shared.get(shmid);
+    if (object == null) {
+      throw new CheckpointException("no shared-memory object with inode number " + shmid + " came with the last round");
+    }
+    return object.descriptor();
+  }
+
+  /** Closes the agent's descriptors; the stubs keep what they have. Idempotent. */
+  @Override
+  public void close() {
+    processes.values().forEach(process -> process.memory.close());
+    processes.clear();
+    memoryBySpace.clear();
+    shared.values().forEach(SharedArrival::close);
+    shared.clear();
+    sharedBySpace.clear();
+  }
+}

@@ -1,0 +1,302 @@
+package io.gantry.checkpoint.memory;
+
+import com.google.protobuf.ByteString;
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.PageSink;
+import io.gantry.checkpoint.image.StreamMessage;
+import io.gantry.checkpoint.image.fork_point;
+import io.gantry.checkpoint.image.round_begin;
+import io.gantry.checkpoint.image.round_end;
+import io.gantry.checkpoint.image.round_process;
+import io.gantry.checkpoint.linux.KcmpVm;
+import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.linux.Userfaultfd;
+import io.gantry.checkpoint.procfs.ProcessGoneException;
+import io.gantry.checkpoint.procfs.TaskState;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * The memory of a container on its way out: round after round everything that is new since the one before, and the last of it when
+ * the container is frozen.
+ *
+ * <p>A round reads the layout of every process, announces it ({@code round_begin}), then sends dropped and written pages of each,
+ * then what changed in shared objects. Whatever a process does meanwhile is found in the next round; what is sent is always
+ * either current or found again as written.
+ *
+ * <p>Used by one thread at a time. The callbacks decide which thread runs system calls in processes.
+ */
+public final class MemoryCapture implements AutoCloseable {
+  private final RegionScan regions = new RegionScan();
+  private final FileTable files = new FileTable();
+  private final PageDigest digest = new PageDigest();
+  private final Map<Integer, SpaceTracker> trackers = new LinkedHashMap<>();
+  private final SharedObjects shared = new SharedObjects(this::newSpace);
+  private int spaces;
+
+  /**
+   * What a round did.
+   *
+   * @param pages pages handed to the sink with their content; how many of them were all zero the sink knows
+   * @param droppedPages pages that the destination had and that are gone
+   * @param processes how many processes it covered
+   */
+  public record Round(long pages, long droppedPages, int processes) {}
+
+  private int newSpace() {
+    return ++spaces;
+  }
+
+  /**
+   * One round while the processes run. A process seen for the first time, or for the first time since an exec, is stopped for a moment
+   * to set up the tracking.
+   *
+   * @param number counts from 0
+   * @param alive every live process, parents before their children; zombies left out
+   */
+  public Round round(int number, List<ProcessRef> alive, Armer armer, PageSink sink) {
+    var batch = new PageBatch(sink, digest);
+    var present = new ArrayList<Visit>();
+    forgetAllBut(alive);
+    for (var process : alive) {
+      try {
+        visit(process, alive, false)
+            .ifPresent(
+                visit -> {
+                  if (!visit.tracker.armed()) {
+                    var made = new Userfaultfd[1];
+                    armer.whileStopped(process.pid(), task -> made[0] = Arming.arm(task));
+                    visit.tracker.arm(made[0]);
+                  }
+                  visit.tracker.readLayout(false);
+                  visit.tracker.register();
+                  present.add(visit);
+                });
+      } catch (CheckpointException e) {
+        if (!TaskState.ended(process.pid())) {
+          throw e;
+        }
+        // It ended since the list was made; the next list will not have it.
+        forget(process.nsPid());
+      }
+    }
+    dropOrphans(present);
+    shared.discover(present.stream().map(visit -> visit.tracker).toList());
+    begin(number, false, present, Map.of(), batch);
+    for (var visit : present) {
+      if (visit.forkFrom != 0) {
+        sendForked(visit, batch, false);
+      } else {
+        batch.from(visit.tracker.space(), visit.tracker.pages());
+        boolean there = visit.tracker.dropped(batch::zero, batch::add);
+        if (there) {
+          visit.tracker.written(batch::add, batch::zero);
+        }
+        batch.flush();
+      }
+    }
+    return finish(number, present, batch, sink);
+  }
+
+  /**
+   * The last round. Every thread of every process is stopped and stays so.
+   *
+   * @throws CheckpointException when two processes share one address space at this moment (vfork): let them run on and try again
+   */
+  public Round lastRound(int number, List<FrozenProcess> frozen, PageSink sink) {
+    var batch = new PageBatch(sink, digest);
+    var alive = frozen.stream().map(FrozenProcess::process).toList();
+    var present = new ArrayList<Visit>();
+    var breaks = new HashMap<Integer, Long>();
+    forgetAllBut(alive);
+    for (var process : frozen) {
+      var visit =
+          visit(process.process(), alive, true)
+              .orElseThrow(
+                  () ->
+                      new CheckpointException(
+                          "process " + process.process().pid()
+                              + " shares its address space with its parent (vfork), or its parent is about to be reaped; neither lasts, so let the container run on for a moment and freeze it again"));
+      visit.tracker.readLayout(true);
+      breaks.put(process.process().nsPid(), process.task().call("brk", SyscallNumber.BRK, 0));
+      present.add(visit);
+    }
+    dropOrphans(present);
+    shared.discover(present.stream().map(visit -> visit.tracker).toList());
+    begin(number, true, present, breaks, batch);
+    for (var visit : present) {
+      if (visit.forkFrom != 0) {
+        sendForked(visit, batch, true);
+      } else {
+        batch.from(visit.tracker.space(), visit.tracker.pages());
+        visit.tracker.frozen(batch::add, batch::zero, batch::add);
+        batch.flush();
+      }
+    }
+    return finish(number, present, batch, sink);
+  }
+
+  /** A process in a round. {@code forkFrom}: from whose stub its stub is cloned in this round, or 0. */
+  private record Visit(ProcessRef process, SpaceTracker tracker, int forkFrom) {}
+
+  private Optional<Visit> visit(ProcessRef process, List<ProcessRef> alive, boolean frozen) {
+    var known = trackers.get(process.nsPid());
+    if (known != null && known.alive() && known.pid() == process.pid()) {
+      return Optional.of(new Visit(process, known, 0));
+    }
+    if (sharesAddressSpace(process, alive)) {
+      return Optional.empty();
+    }
+    // After an exec the stub stays; another process with a reused id gets another stub.
+    boolean hasStub = known != null && known.pid() == process.pid();
+    forget(process.nsPid());
+    boolean root = alive.getFirst().nsPid() == process.nsPid();
+    if (!hasStub && !root && !trackers.containsKey(process.nsPpid())) {
+      // Its parent has just ended: the next list shows it under another one.
+      return Optional.empty();
+    }
+    SpaceTracker tracker;
+    try {
+      tracker = new SpaceTracker(process.pid(), newSpace(), regions, files);
+    } catch (KernelException e) {
+      throw new ProcessGoneException(process.pid(), e);
+    }
+    trackers.put(process.nsPid(), tracker);
+    return Optional.of(new Visit(process, tracker, hasStub || root ? 0 : process.nsPpid()));
+  }
+
+  private static boolean sharesAddressSpace(ProcessRef process, List<ProcessRef> alive) {
+    for (var other : alive) {
+      // Of two that share, the one that comes first in the list is taken: a vfork child comes behind its parent.
+      if (other.pid() == process.pid()) {
+        return false;
+      }
+      if (KcmpVm.same(process.pid(), other.pid())) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private void forgetAllBut(List<ProcessRef> alive) {
+    var pids = alive.stream().map(ProcessRef::nsPid).toList();
+    for (int nsPid : List.copyOf(trackers.keySet())) {
+      if (!pids.contains(nsPid)) {
+        forget(nsPid);
+      }
+    }
+  }
+
+  private void forget(int nsPid) {
+    var tracker = trackers.remove(nsPid);
+    if (tracker != null) {
+      tracker.close();
+    }
+  }
+
+  /** A process whose parent ended while the list was walked comes with the next list, in which it has another parent. */
+  private void dropOrphans(List<Visit> present) {
+    present.removeIf(
+        visit -> {
+          boolean orphan = visit.forkFrom != 0 && present.stream().noneMatch(other -> other.process.nsPid() == visit.forkFrom);
+          if (orphan) {
+            forget(visit.process.nsPid());
+          }
+          return orphan;
+        });
+  }
+
+  private void begin(int number, boolean last, List<Visit> present, Map<Integer, Long> breaks, PageBatch batch) {
+    var begin = round_begin.newBuilder().setRound(number).setLast(last);
+    for (var visit : present) {
+      var layout = visit.tracker.layout();
+      long brk = breaks.getOrDefault(visit.process.nsPid(), layout.brkByMapping());
+      begin.addProcesses(
+          round_process.newBuilder()
+              .setPid(visit.process.nsPid())
+              .setPpid(visit.process.nsPpid())
+              .setSpace(visit.tracker.space())
+              .setForkFrom(visit.forkFrom)
+              .setMm(layout.toEntry(brk, last ? visit.tracker.guards() : List.of())));
+    }
+    shared.entries().forEach(begin::addShared);
+    begin.addAllFiles(files.entries());
+    batch.message(StreamMessage.ROUND_BEGIN, begin.build().toByteArray());
+  }
+
+  /** First sight of a child: its stub is cloned from its parent's, so only what differs is sent. */
+  private void sendForked(Visit visit, PageBatch batch, boolean frozen) {
+    var child = visit.tracker;
+    var parent = trackers.get(visit.forkFrom);
+    var content = new PageSet();
+    if (frozen) {
+      child.frozen(content::add, (start, end) -> {}, (start, end) -> {});
+    } else {
+      child.written(content::add, (start, end) -> {});
+    }
+    var inherited = CowSharing.inherited(parent, child, content);
+    batch.message(StreamMessage.FORK, fork_point.newBuilder().setPid(visit.process.nsPid()).build().toByteArray());
+    batch.from(child.space(), child.pages());
+    for (var vma : child.layout().vmas()) {
+      if (vma.hasPrivatePages()) {
+        // What the stub inherits and the child has not (or not any more).
+        parent
+            .sent()
+            .intersect(
+                vma.start(),
+                vma.end(),
+                (start, end) -> content.missing(start, end, vma.backed() ? batch::add : batch::zero));
+      }
+    }
+    content.forEach((start, end) -> inherited.missing(start, end, batch::add));
+    batch.flush();
+  }
+
+  private Round finish(int number, List<Visit> present, PageBatch batch, PageSink sink) {
+    shared.send(batch);
+    batch.message(
+        StreamMessage.ROUND_END,
+        round_end.newBuilder().setRound(number).setDigest(ByteString.copyFrom(digest.bytes())).build().toByteArray());
+    sink.flush();
+    return new Round(batch.pagesSent(), batch.zeroPages(), present.size());
+  }
+
+  /** Private pages known to have been written since they were last sent, without resetting anything. */
+  public long dirtyEstimate() {
+    long pages = 0;
+    for (var tracker : trackers.values()) {
+      pages += tracker.countWritten();
+    }
+    return pages;
+  }
+
+  /** Digest over all pages sent so far, lower-case hexadecimal; the destination computes the same. */
+  public String digest() {
+    return digest.text();
+  }
+
+  /** Digest over every page of every frozen process and shared object, sent or not; after {@link #lastRound}. Reads all memory. */
+  public String verifyDigest() {
+    var all = new PageDigest();
+    var reading = new WholeMemory();
+    for (var tracker : trackers.values()) {
+      reading.digest(all, tracker.space(), tracker.layout().vmas(), tracker.content(), tracker.pages());
+    }
+    shared.digest(all);
+    return all.text();
+  }
+
+  /** Ends the tracking; nothing of it stays in the processes. Idempotent. */
+  @Override
+  public void close() {
+    trackers.values().forEach(SpaceTracker::close);
+    trackers.clear();
+    shared.close();
+    regions.close();
+  }
+}

@@ -1,0 +1,439 @@
+package io.gantry.checkpoint.memory;
+
+import static io.gantry.checkpoint.linux.PagemapScan.FILE;
+import static io.gantry.checkpoint.linux.PagemapScan.GUARD;
+import static io.gantry.checkpoint.linux.PagemapScan.PFNZERO;
+import static io.gantry.checkpoint.linux.PagemapScan.PRESENT;
+import static io.gantry.checkpoint.linux.PagemapScan.SWAPPED;
+import static io.gantry.checkpoint.linux.PagemapScan.WP_MATCHING;
+import static io.gantry.checkpoint.linux.PagemapScan.WRITTEN;
+
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.linux.Errno;
+import io.gantry.checkpoint.linux.PagemapScan;
+import io.gantry.checkpoint.linux.Userfaultfd;
+import io.gantry.checkpoint.memory.PageSet.Runs;
+import io.gantry.checkpoint.memory.RegionScan.Query;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Private pages of one address space: which ones the destination has, and which were written, dropped or added since.
+ *
+ * <p>Only pages that exist are write-protected (by the scan that reports them), so neither reservations of hundreds of GiB nor sparse
+ * mappings cost anything, in time or page tables: a page that appears later is found because it is present and not protected.
+ * What is sent is what is present and written, what is zeroed is what was sent and is present no more.
+ *
+ * <p>The page map and the userfaultfd belong to the address space, not to the process: after an exec every scan says that it is gone.
+ * One thread.
+ */
+final class SpaceTracker implements AutoCloseable {
+  /** Written or never protected pages of anonymous memory; protects them again. Pages of zeros are told apart. */
+  private static final Query WRITTEN_ANONYMOUS =
+      new Query(WP_MATCHING, GUARD, WRITTEN | GUARD, PRESENT | SWAPPED, PFNZERO);
+
+  /** The same for private copies of file pages; looks at every page frame, hence only for these mappings. */
+  private static final Query WRITTEN_BACKED =
+      new Query(WP_MATCHING, GUARD | FILE, WRITTEN | GUARD | FILE, PRESENT | SWAPPED, 0);
+
+  private static final Query ABSENT_ANONYMOUS = new Query(0, PRESENT, PRESENT, 0, SWAPPED | GUARD);
+
+  private static final Query CONTENT_ANONYMOUS = new Query(0, GUARD | PFNZERO, GUARD | PFNZERO, PRESENT | SWAPPED, 0);
+  private static final Query CONTENT_BACKED = new Query(0, GUARD | FILE, GUARD | FILE, PRESENT | SWAPPED, WRITTEN | SWAPPED);
+
+  /** For a frozen process, in one pass over the page tables: what was written, and what is not there. */
+  private static final Query FROZEN_ANONYMOUS =
+      new Query(0, PRESENT, 0, WRITTEN | PRESENT, WRITTEN | PRESENT | SWAPPED | GUARD);
+
+  private static final Query COUNT_WRITTEN = new Query(0, 0, WRITTEN, PRESENT | SWAPPED, 0);
+  private static final Query UNCHANGED = new Query(0, WRITTEN | FILE, WRITTEN | FILE | PRESENT, 0, 0);
+  private static final Query GUARDS = new Query(0, 0, GUARD, 0, 0);
+
+  /** Type of a page-table marker in a page map entry: the highest of the 32 swap types ({@code linux/swap.h}). */
+  private static final int MARKER_TYPE = 31;
+
+  private final int pid;
+  private final int space;
+  private final RegionScan regions;
+  private final PagemapScan scan;
+  private final ProcessPages pages;
+  private final AddressSpaceReader reader;
+  private final Arena arena = Arena.ofShared();
+  private final MemorySegment entries = arena.allocate(64 * 1024, 8);
+  private Optional<Userfaultfd> tracking = Optional.empty();
+  private AddressSpace layout;
+  private List<Vma> tracked = List.of();
+  private List<Group> groups = List.of();
+
+  /** What the destination has. */
+  private final PageSet sent = new PageSet();
+
+  /** Protected by a scan, but outside of the layout that was read before it, so not sent: due when a layout has them. */
+  private final PageSet pending = new PageSet();
+
+  /** Neighbouring private mappings that one scan can cover. */
+  private record Group(long start, long end, boolean backed) {}
+
+  SpaceTracker(int pid, int space, RegionScan regions, FileTable files) {
+    this.pid = pid;
+    this.space = space;
+    this.regions = regions;
+    this.reader = new AddressSpaceReader(pid, files);
+    this.scan = PagemapScan.open(pid);
+    this.pages = new ProcessPages(pid);
+  }
+
+  int pid() {
+    return pid;
+  }
+
+  int space() {
+    return space;
+  }
+
+  AddressSpace layout() {
+    return layout;
+  }
+
+  PageSet sent() {
+    return sent;
+  }
+
+  ProcessPages pages() {
+    return pages;
+  }
+
+  boolean armed() {
+    return tracking.isPresent();
+  }
+
+  void arm(Userfaultfd userfaultfd) {
+    tracking = Optional.of(userfaultfd);
+  }
+
+  /** Whether the process still has this address space. */
+  boolean alive() {
+    return regions.run(scan, 0, Mmap.PAGE, GUARDS, (start, end, categories) -> {});
+  }
+
+  /** Reads the layout again and forgets what the destination loses by it. */
+  void readLayout(boolean frozen) {
+    var before = tracked;
+    layout = frozen ? reader.readFrozen() : reader.read();
+    tracked = layout.vmas().stream().filter(Vma::hasPrivatePages).toList();
+    long end = 0;
+    for (var vma : tracked) {
+      sent.remove(end, vma.start());
+      end = vma.end();
+    }
+    sent.remove(end, Mmap.ADDRESS_END);
+    forgetReplaced(before);
+    groups = groups();
+  }
+
+  private void forgetReplaced(List<Vma> before) {
+    int old = 0;
+    for (var vma : tracked) {
+      while (old < before.size() && before.get(old).end() <= vma.start()) {
+        old++;
+      }
+      for (int i = old; i < before.size() && before.get(i).start() < vma.end(); i++) {
+        if (!vma.sameContentAs(before.get(i))) {
+          sent.remove(Math.max(vma.start(), before.get(i).start()), Math.min(vma.end(), before.get(i).end()));
+        }
+      }
+    }
+  }
+
+  private List<Group> groups() {
+    var all = new ArrayList<Group>();
+    Group open = null;
+    for (var vma : layout.vmas()) {
+      if (!vma.hasPrivatePages()) {
+        open = null;
+      } else if (open != null && open.backed == vma.backed()) {
+        open = new Group(open.start, vma.end(), open.backed);
+        all.set(all.size() - 1, open);
+      } else {
+        open = new Group(vma.start(), vma.end(), vma.backed());
+        all.add(open);
+      }
+    }
+    return all;
+  }
+
+  /** Registers what is not registered yet. The process need not be stopped. */
+  void register() {
+    var userfaultfd = tracking.orElseThrow();
+    for (var vma : tracked) {
+      long result = userfaultfd.register(vma.start(), vma.bytes());
+      if (result == -Errno.EBUSY) {
+        throw new CheckpointException(
+            "memory " + vma + " of process " + pid + " is watched by a userfaultfd of the program itself, so its writes cannot be tracked");
+      }
+      // Anything else means that the mapping has changed meanwhile; the next round reads the layout again.
+    }
+  }
+
+  /** Tells about sent pages that are there no more. In backed mappings they show the file again. */
+  boolean dropped(Runs zero, Runs fromFile) {
+    for (var group : groups) {
+      boolean there = group.backed ? droppedBacked(group, fromFile) : droppedAnonymous(group, zero);
+      if (!there) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private boolean droppedAnonymous(Group group, Runs zero) {
+    return regions.run(
+        scan,
+        group.start,
+        group.end,
+        ABSENT_ANONYMOUS,
+        (start, end, categories) -> {
+          if ((categories & SWAPPED) == 0 || (categories & GUARD) != 0) {
+            sent.remove(start, end, zero);
+          }
+        });
+  }
+
+  private boolean droppedBacked(Group group, Runs fromFile) {
+    var content = new PageSet();
+    boolean there = contentOf(group, content, new PageSet());
+    var gone = new PageSet();
+    sent.intersect(group.start, group.end, (start, end) -> content.missing(start, end, gone::add));
+    gone.forEach((start, end) -> sent.remove(start, end, fromFile));
+    return there;
+  }
+
+  /** Collects private pages; those that are not known to be unchanged also into {@code written}. */
+  private boolean contentOf(Group group, PageSet content, PageSet written) {
+    return regions.run(
+        scan,
+        group.start,
+        group.end,
+        group.backed ? CONTENT_BACKED : CONTENT_ANONYMOUS,
+        (start, end, categories) -> {
+          if (group.backed && (categories & SWAPPED) != 0) {
+            addWithoutMarkers(start, end, content);
+          } else {
+            content.add(start, end);
+          }
+          if ((categories & WRITTEN) != 0) {
+            written.add(start, end);
+          }
+        });
+  }
+
+  /**
+   * In file mappings a write-protected page that was dropped leaves a marker, which scans report like a page that was swapped out
+   * (mm/memory.c, {@code zap_install_uffd_wp_if_needed}).
+   */
+  private void addWithoutMarkers(long start, long end, PageSet content) {
+    long perRead = entries.byteSize() / 8 * Mmap.PAGE;
+    for (long at = start; at < end; at += perRead) {
+      int count = (int) (Math.min(end - at, perRead) / Mmap.PAGE);
+      scan.entries(at, entries.asSlice(0, count * 8L));
+      for (int i = 0; i < count; i++) {
+        long entry = entries.getAtIndex(ValueLayout.JAVA_LONG, i);
+        if ((entry >>> 62 & 1) == 0 || (entry & 0x1f) != MARKER_TYPE) {
+          content.add(at + i * Mmap.PAGE, at + (i + 1) * Mmap.PAGE);
+        }
+      }
+    }
+  }
+
+  /** All private pages that there are, without protecting anything. */
+  PageSet content() {
+    var content = new PageSet();
+    for (var group : groups) {
+      contentOf(group, content, new PageSet());
+    }
+    return withinLayout(content);
+  }
+
+  /** Tells about pages to be sent, and protects them; pages of zeros that the destination has are told as such. */
+  boolean written(Runs send, Runs zero) {
+    flushPending(send);
+    for (var group : groups) {
+      boolean there =
+          regions.run(
+              scan,
+              group.start,
+              group.end,
+              group.backed ? WRITTEN_BACKED : WRITTEN_ANONYMOUS,
+              (start, end, categories) -> {
+                if ((categories & PFNZERO) != 0) {
+                  sent.remove(start, end, zero);
+                } else {
+                  due(start, end, send);
+                }
+              });
+      if (!there) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Tells what a frozen process's last pages are, in one pass and without protecting anything; drops first. */
+  boolean frozen(Runs send, Runs zero, Runs fromFile) {
+    // A page must not be sent twice in the last round: the destination reads back what it has and compares.
+    var early = new PageSet();
+    flushPending(
+        (start, end) -> {
+          early.add(start, end);
+          send.run(start, end);
+        });
+    Runs once = early.isEmpty() ? send : (start, end) -> early.missing(start, end, send);
+    for (var group : groups) {
+      boolean there = group.backed ? frozenBacked(group, once, fromFile) : frozenAnonymous(group, once, zero);
+      if (!there) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private boolean frozenAnonymous(Group group, Runs send, Runs zero) {
+    return regions.run(
+        scan,
+        group.start,
+        group.end,
+        FROZEN_ANONYMOUS,
+        (start, end, categories) -> {
+          if ((categories & PRESENT) != 0) {
+            due(start, end, send);
+          } else if ((categories & SWAPPED) == 0 || (categories & GUARD) != 0) {
+            sent.remove(start, end, zero);
+          } else if ((categories & WRITTEN) != 0) {
+            due(start, end, send);
+          } else {
+            var missing = new PageSet();
+            sent.missing(start, end, missing::add);
+            missing.forEach((from, to) -> due(from, to, send));
+          }
+        });
+  }
+
+  private boolean frozenBacked(Group group, Runs send, Runs fromFile) {
+    var content = new PageSet();
+    var changed = new PageSet();
+    boolean there = contentOf(group, content, changed);
+    content.forEach((start, end) -> sent.missing(start, end, changed::add));
+    var gone = new PageSet();
+    sent.intersect(group.start, group.end, (start, end) -> content.missing(start, end, gone::add));
+    gone.forEach((start, end) -> sent.remove(start, end, fromFile));
+    changed.forEach((start, end) -> content.intersect(start, end, (from, to) -> due(from, to, send)));
+    return there;
+  }
+
+  private void flushPending(Runs send) {
+    pages.vanished().forEach(
+        (start, end) -> {
+          sent.remove(start, end);
+          pending.add(start, end);
+        });
+    pages.vanished().clear();
+    if (!pending.isEmpty()) {
+      var now = pending.copy();
+      pending.clear();
+      now.forEach((start, end) -> due(start, end, send));
+    }
+  }
+
+  /** Sends what lies within the layout, and keeps the rest for later. */
+  private void due(long start, long end, Runs send) {
+    long at = start;
+    for (int i = firstEndingBehind(start); i < tracked.size() && tracked.get(i).start() < end; i++) {
+      long from = Math.max(at, tracked.get(i).start());
+      long to = Math.min(end, tracked.get(i).end());
+      if (from > at) {
+        pending.add(at, from);
+      }
+      sent.add(from, to);
+      send.run(from, to);
+      at = to;
+    }
+    if (at < end) {
+      pending.add(at, end);
+    }
+  }
+
+  private PageSet withinLayout(PageSet all) {
+    var within = new PageSet();
+    for (var vma : tracked) {
+      all.intersect(vma.start(), vma.end(), within::add);
+    }
+    return within;
+  }
+
+  private int firstEndingBehind(long address) {
+    int low = 0;
+    int high = tracked.size();
+    while (low < high) {
+      int middle = (low + high) >>> 1;
+      if (tracked.get(middle).end() <= address) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  /** Pages written since they were protected, without protecting them again. Copies of file pages are not counted. */
+  long countWritten() {
+    long[] count = {0};
+    for (var group : groups) {
+      if (!group.backed) {
+        regions.run(scan, group.start, group.end, COUNT_WRITTEN, (start, end, categories) -> count[0] += (end - start) / Mmap.PAGE);
+      }
+    }
+    return count[0];
+  }
+
+  /** Those of the given pages that are present and have not been written since they were protected. */
+  PageSet unchanged(PageSet candidates) {
+    var unchanged = new PageSet();
+    for (var group : groups) {
+      regions.run(
+          scan,
+          group.start,
+          group.end,
+          UNCHANGED,
+          (start, end, categories) -> candidates.intersect(start, end, unchanged::add));
+    }
+    return unchanged;
+  }
+
+  /** Page map entries; bytes read, or not positive when the address space is gone. */
+  long entriesOf(long address, MemorySegment into) {
+    return scan.entries(address, into);
+  }
+
+  /** Ranges of guard markers. */
+  List<Vma> guards() {
+    var guards = new ArrayList<Vma>();
+    for (var group : groups) {
+      regions.run(scan, group.start, group.end, GUARDS, (start, end, categories) -> guards.add(Vma.guard(start, end)));
+    }
+    return guards;
+  }
+
+  /** Removes tracking without a trace. */
+  @Override
+  public void close() {
+    tracking.ifPresent(Userfaultfd::close);
+    tracking = Optional.empty();
+    scan.close();
+    pages.close();
+    arena.close();
+  }
+}

@@ -1,0 +1,232 @@
+package io.gantry.checkpoint.memory;
+
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.memory.StubProvider.Stub;
+import io.gantry.checkpoint.procfs.Maps;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Turns the mappings of a stub into those of a layout, by what differs, so that pages that are there already stay. Private memory is
+ * mapped writable meanwhile (unless it never was writable, which decides how the kernel accounts it). On the tracer thread.
+ */
+final class StubLayout {
+  /** Kept free below a stack, more than the kernel's {@code stack_guard_gap} of 256 pages. */
+  private static final long STACK_GAP = 4L << 20;
+
+  private final Stub stub;
+  private final Map<Integer, String> files;
+  private final Map<Long, SharedArrival> shared;
+
+  /** What this class has mapped, by address. */
+  private List<Vma> applied = new ArrayList<>();
+
+  StubLayout(Stub stub, Map<Integer, String> files, Map<Long, SharedArrival> shared) {
+    this.stub = stub;
+    this.files = files;
+    this.shared = shared;
+  }
+
+  /** The layout of a stub that was cloned from this one's. */
+  StubLayout cloned(Stub clone) {
+    var copy = new StubLayout(clone, files, shared);
+    copy.applied = new ArrayList<>(applied);
+    return copy;
+  }
+
+  List<Vma> applied() {
+    return applied;
+  }
+
+  /** Unmaps everything that the stub has of its own, except the bench and what the kernel gave it. */
+  void clear() {
+    var calls = new StubCalls(stub);
+    for (var mapping : Maps.read(stub.pid())) {
+      boolean bench = mapping.start() < benchEnd() && stub.benchStart() < mapping.end();
+      if (!bench && !KernelMappings.isOne(mapping) && !mapping.name().equals("[vsyscall]")) {
+        calls.add("munmap", SyscallNumber.MUNMAP, mapping.start(), mapping.end() - mapping.start());
+      }
+    }
+    // Pages are written one by one; a huge page for each would make memory resident that the original has not.
+    calls.add("prctl(PR_SET_THP_DISABLE)", SyscallNumber.PRCTL, Mmap.PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    calls.run();
+    applied = new ArrayList<>();
+  }
+
+  private long benchEnd() {
+    return stub.benchStart() + stub.benchBytes();
+  }
+
+  /** @param replaced is told about every range whose content is gone */
+  void apply(List<Vma> layout, PageSet.Runs replaced) {
+    var target = AddressSpace.joined(layout);
+    moveBenchOutOf(target);
+    var keep = new ArrayList<Vma>();
+    var calls = new StubCalls(stub);
+    for (var old : applied) {
+      keepParts(old, target, keep, calls, replaced);
+    }
+    KernelMappings.place(calls, stub.pid(), target, bytes -> freeRange(bytes, target));
+    var missing = new ArrayList<Vma>();
+    int at = 0;
+    for (var vma : target) {
+      if (vma.is(VmaStatus.KERNEL | VmaStatus.GUARD)) {
+        continue;
+      }
+      long from = vma.start();
+      while (at < keep.size() && keep.get(at).end() <= vma.start()) {
+        at++;
+      }
+      for (int i = at; i < keep.size() && keep.get(i).start() < vma.end(); i++) {
+        if (keep.get(i).start() > from) {
+          missing.add(vma.within(from, keep.get(i).start()));
+        }
+        from = keep.get(i).end();
+      }
+      if (from < vma.end()) {
+        missing.add(vma.within(from, vma.end()));
+      }
+    }
+    map(missing, calls);
+    calls.run();
+    applied = new ArrayList<>(target);
+    applied.removeIf(vma -> vma.is(VmaStatus.KERNEL | VmaStatus.GUARD));
+  }
+
+  /** What of a mapping can stay, in {@code keep}; the rest is unmapped. */
+  private static void keepParts(Vma old, List<Vma> target, List<Vma> keep, StubCalls calls, PageSet.Runs replaced) {
+    long from = old.start();
+    for (int i = firstEndingBehind(target, old.start()); i < target.size() && target.get(i).start() < old.end(); i++) {
+      var vma = target.get(i);
+      if (!vma.is(VmaStatus.KERNEL | VmaStatus.GUARD) && vma.sameContentAs(old)) {
+        long start = Math.max(old.start(), vma.start());
+        long end = Math.min(old.end(), vma.end());
+        unmap(from, start, calls, replaced);
+        keep.add(vma.within(start, end));
+        from = end;
+      }
+    }
+    unmap(from, old.end(), calls, replaced);
+  }
+
+  private static void unmap(long start, long end, StubCalls calls, PageSet.Runs replaced) {
+    if (start < end) {
+      calls.add("munmap", SyscallNumber.MUNMAP, start, end - start);
+      replaced.run(start, end);
+    }
+  }
+
+  private static int firstEndingBehind(List<Vma> vmas, long address) {
+    int low = 0;
+    int high = vmas.size();
+    while (low < high) {
+      int middle = (low + high) >>> 1;
+      if (vmas.get(middle).end() <= address) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  private void map(List<Vma> missing, StubCalls calls) {
+    var given = new HashMap<Integer, Integer>();
+    if (missing.stream().anyMatch(Vma::fromSharedObject)) {
+      // Its calls run at once, and those collected so far have to come first.
+      calls.run();
+      try (var gift = new DescriptorGift(stub)) {
+        for (var vma : missing) {
+          if (vma.fromSharedObject()) {
+            given.computeIfAbsent(sharedDescriptor(vma), gift::give);
+          }
+        }
+      }
+    }
+    for (var vma : missing) {
+      int flags = vma.flags() & ~Mmap.MAP_LOCKED | Mmap.MAP_FIXED_NOREPLACE;
+      if (vma.fromSharedObject()) {
+        flags &= ~Mmap.MAP_ANONYMOUS;
+        calls.add("mmap " + vma, SyscallNumber.MMAP, vma.start(), vma.bytes(), protWhileBuilding(vma), flags, given.get(sharedDescriptor(vma)), vma.offset());
+      } else if (vma.object() != 0) {
+        mapFile(vma, flags, calls);
+      } else {
+        calls.add("mmap " + vma, SyscallNumber.MMAP, vma.start(), vma.bytes(), protWhileBuilding(vma), flags, -1, 0);
+      }
+    }
+    given.values().forEach(descriptor -> calls.add("close", SyscallNumber.CLOSE, descriptor));
+  }
+
+  private int sharedDescriptor(Vma vma) {
+    var object = shared.get(vma.object());
+    if (object == null) {
+      throw new CheckpointException("the round names no shared object for mapping " + vma);
+    }
+    return object.descriptorFor(vma);
+  }
+
+  private void mapFile(Vma vma, int flags, StubCalls calls) {
+    String path = path(vma.object());
+    var batch = calls.room(3, path.length() * 3 + 32);
+    var open =
+        batch.call("open(\"" + path + "\")", SyscallNumber.OPENAT, Fd.AT_FDCWD, batch.string(path), vma.openFlags() | Fd.O_CLOEXEC, 0);
+    batch
+        .call("mmap of " + path + ", " + vma, SyscallNumber.MMAP, vma.start(), vma.bytes(), protWhileBuilding(vma), flags, 0, vma.offset())
+        .link(4, open);
+    batch.call("close", SyscallNumber.CLOSE, 0).link(0, open);
+  }
+
+  String path(long file) {
+    String path = files.get((int) file);
+    if (path == null) {
+      throw new CheckpointException("the round names no file with number " + file);
+    }
+    return path;
+  }
+
+  /** How a mapping is protected until {@link LayoutFinish}. */
+  static int protWhileBuilding(Vma vma) {
+    boolean private_ = (vma.flags() & (Mmap.MAP_PRIVATE | Mmap.MAP_DROPPABLE)) != 0;
+    return private_ && !vma.is(VmaStatus.NOT_ACCOUNTABLE) && !vma.shared() ? Mmap.PROT_READ | Mmap.PROT_WRITE : vma.prot();
+  }
+
+  private void moveBenchOutOf(List<Vma> target) {
+    long start = stub.benchStart() - Mmap.PAGE;
+    long end = benchEnd() + Mmap.PAGE;
+    for (var vma : target) {
+      if (start < vma.end() && reach(vma) < end) {
+        stub.moveBench(freeRange(stub.benchBytes(), target));
+        return;
+      }
+    }
+  }
+
+  private static long reach(Vma vma) {
+    return (vma.flags() & Mmap.MAP_GROWSDOWN) != 0 ? vma.start() - STACK_GAP : vma.start();
+  }
+
+  /** The lowest range that is free now and in the target. */
+  private long freeRange(long bytes, List<Vma> target) {
+    // 64 KiB: the usual vm.mmap_min_addr.
+    long candidate = 0x10000;
+    var occupied = new ArrayList<long[]>();
+    target.forEach(vma -> occupied.add(new long[] {reach(vma), vma.end()}));
+    Maps.read(stub.pid()).forEach(mapping -> occupied.add(new long[] {mapping.start(), mapping.end()}));
+    occupied.add(new long[] {stub.benchStart(), benchEnd()});
+    occupied.sort((a, b) -> Long.compareUnsigned(a[0], b[0]));
+    for (var range : occupied) {
+      if (range[0] < 0 || candidate + bytes + Mmap.PAGE <= range[0]) {
+        break;
+      }
+      candidate = Math.max(candidate, range[1] + Mmap.PAGE);
+    }
+    if (candidate + bytes > Mmap.ADDRESS_END) {
+      throw new CheckpointException("process " + stub.pid() + " has no room for " + bytes + " bytes of scratch memory");
+    }
+    return candidate;
+  }
+}

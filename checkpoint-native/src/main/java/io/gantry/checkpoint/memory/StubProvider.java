@@ -1,0 +1,27 @@
+package io.gantry.checkpoint.memory;
+
+import io.gantry.checkpoint.tracee.RemoteTask;
+
+/** Where the arrival of memory gets its stubs from: stopped processes that hold nothing yet. All calls on the tracer thread. */
+public interface StubProvider {
+  /** The stub of the container's first process. */
+  Stub stub(int nsPid);
+
+  /** Clones a stub from its parent's, whose memory it shares copy-on-write from then on. */
+  Stub fork(int parentNsPid, int nsPid);
+
+  /** Kills a stub and reaps it. */
+  void remove(int nsPid);
+
+  /** A stub as memory sees it: besides what its own kernel mappings are, only the bench must stay mapped while calls run in it. */
+  interface Stub extends RemoteTask {
+    /** First address of the scratch mapping that the injected code lives in. */
+    long benchStart();
+
+    /** Its size in bytes. */
+    long benchBytes();
+
+    /** Moves it to an address (a multiple of 4096) where nothing is mapped. */
+    void moveBench(long address);
+  }
+}

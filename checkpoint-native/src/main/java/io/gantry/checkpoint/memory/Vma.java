@@ -1,0 +1,110 @@
+package io.gantry.checkpoint.memory;
+
+import io.gantry.checkpoint.image.vma_entry;
+
+/**
+ * One mapping of an address space as it has to be recreated. The fields mean what they mean in {@code vma_entry}.
+ *
+ * @param end first byte behind it
+ * @param offset into the file or shared object, in bytes; 0 for private anonymous memory
+ * @param object number of the file or inode of the shared object; 0 for private anonymous memory
+ * @param prot {@code PROT_*}
+ * @param flags {@code MAP_*}
+ * @param status {@link VmaStatus}
+ * @param advice bit n stands for the advice with number n in {@code madvise(2)}
+ * @param openFlags {@code O_RDONLY} or {@code O_RDWR} of the mapped file
+ */
+record Vma(long start, long end, long offset, long object, int prot, int flags, int status, long advice, int openFlags) {
+  long bytes() {
+    return end - start;
+  }
+
+  boolean is(int statusBits) {
+    return (status & statusBits) != 0;
+  }
+
+  boolean shared() {
+    return (flags & Mmap.MAP_SHARED) != 0;
+  }
+
+  /** Whether its pages belong to the process alone and have to be sent. */
+  boolean hasPrivatePages() {
+    return (flags & Mmap.MAP_PRIVATE) != 0 && !is(VmaStatus.KERNEL | VmaStatus.GUARD);
+  }
+
+  /** Whether pages without a private copy show something else than zeros. */
+  boolean backed() {
+    return is(VmaStatus.FILE_PRIVATE);
+  }
+
+  /** Mapped from a shared object that travels as a space of its own. */
+  boolean fromSharedObject() {
+    return is(VmaStatus.ANON_SHARED | VmaStatus.MEMFD);
+  }
+
+  /** Whether this one can take the place of the other without losing content: only protection and advice may differ. */
+  boolean sameContentAs(Vma other) {
+    return object == other.object
+        && (flags & ~Mmap.MAP_LOCKED) == (other.flags & ~Mmap.MAP_LOCKED)
+        && (status & ~(VmaStatus.HEAP | VmaStatus.STACK)) == (other.status & ~(VmaStatus.HEAP | VmaStatus.STACK))
+        && openFlags == other.openFlags
+        && (object == 0 || start - offset == other.start - other.offset);
+  }
+
+  /** Whether the kernel would make one mapping of this and the one right behind it. */
+  boolean mergesWith(Vma next) {
+    return end == next.start
+        && prot == next.prot
+        && flags == next.flags
+        && advice == next.advice
+        && object == next.object
+        && openFlags == next.openFlags
+        && !is(VmaStatus.KERNEL)
+        && (status & ~VmaStatus.HEAP) == (next.status & ~VmaStatus.HEAP)
+        && (object == 0 || offset + bytes() == next.offset);
+  }
+
+  Vma within(long newStart, long newEnd) {
+    long newOffset = object == 0 ? offset : offset + (newStart - start);
+    return new Vma(newStart, newEnd, newOffset, object, prot, flags, status, advice, openFlags);
+  }
+
+  static Vma guard(long start, long end) {
+    return new Vma(start, end, 0, 0, 0, Mmap.MAP_PRIVATE | Mmap.MAP_ANONYMOUS, VmaStatus.GUARD, 0, 0);
+  }
+
+  vma_entry toEntry() {
+    return vma_entry.newBuilder()
+        .setStart(start)
+        .setEnd(end)
+        .setPgoff(offset)
+        .setShmid(object)
+        .setProt(prot)
+        .setFlags(flags)
+        .setStatus(status)
+        .setFd(-1)
+        .setMadv(advice)
+        .setFdflags(openFlags)
+        .build();
+  }
+
+  static Vma of(vma_entry entry) {
+    return new Vma(
+        entry.getStart(),
+        entry.getEnd(),
+        entry.getPgoff(),
+        entry.getShmid(),
+        entry.getProt(),
+        entry.getFlags(),
+        entry.getStatus(),
+        entry.getMadv(),
+        entry.getFdflags());
+  }
+
+  @Override
+  public String toString() {
+    return Long.toHexString(start) + "-" + Long.toHexString(end) + " prot " + prot + " flags 0x" + Integer.toHexString(flags)
+        + " kind 0x" + Integer.toHexString(status) + " advice 0x" + Long.toHexString(advice)
+        + (object == 0 ? "" : " object " + object + " offset 0x" + Long.toHexString(offset));
+  }
+}

@@ -1,0 +1,77 @@
+package io.gantry.checkpoint.procfs;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Reader of {@code /proc/PID/maps} (man 5 proc_pid_maps). */
+public final class Maps {
+  /** {@code PROT_*} bits of {@link Mapping#prot}. */
+  public static final int READ = 1;
+
+  public static final int WRITE = 2;
+  public static final int EXECUTE = 4;
+
+  private Maps() {}
+
+  /**
+   * One line.
+   *
+   * @param end first byte behind it
+   * @param prot {@link #READ}, {@link #WRITE}, {@link #EXECUTE}
+   * @param offset into the file, in bytes
+   * @param device {@code major << 32 | minor}
+   * @param name path or bracketed name, newlines as {@code \012}; empty for plain anonymous memory
+   */
+  public record Mapping(
+      long start, long end, int prot, boolean shared, long offset, long device, long inode, String name) {
+    /** The name of the link in {@code /proc/PID/map_files}. */
+    public String link() {
+      return Long.toHexString(start) + "-" + Long.toHexString(end);
+    }
+  }
+
+  /** All mappings by address. */
+  public static List<Mapping> read(int pid) {
+    var text = ProcBytes.of(pid, "maps");
+    var mappings = new ArrayList<Mapping>(text.bytes.length / 60 + 1);
+    String lastName = "";
+    while (text.hasMore()) {
+      long start = text.hex();
+      long end = text.hex();
+      int prot = (text.bytes[text.at] == 'r' ? READ : 0)
+          | (text.bytes[text.at + 1] == 'w' ? WRITE : 0)
+          | (text.bytes[text.at + 2] == 'x' ? EXECUTE : 0);
+      boolean shared = text.bytes[text.at + 3] == 's';
+      text.at += 5;
+      long offset = text.hex();
+      long device = text.hex() << 32 | text.hex();
+      long inode = text.decimal();
+      // Without a name the line ends right behind the inode, or behind one space.
+      if (text.bytes[text.at - 1] == '\n') {
+        mappings.add(new Mapping(start, end, prot, shared, offset, device, inode, ""));
+        continue;
+      }
+      text.spaces();
+      int from = text.at;
+      int to = text.line();
+      // The segments of one file follow each other: keep one string for them.
+      String name = sameAs(lastName, text.bytes, from, to) ? lastName : new String(text.bytes, from, to - from, StandardCharsets.UTF_8);
+      lastName = name;
+      mappings.add(new Mapping(start, end, prot, shared, offset, device, inode, name));
+    }
+    return mappings;
+  }
+
+  private static boolean sameAs(String name, byte[] bytes, int from, int to) {
+    if (name.length() != to - from) {
+      return false;
+    }
+    for (int i = 0; i < name.length(); i++) {
+      if (name.charAt(i) != bytes[from + i]) {
+        return false;
+      }
+    }
+    return true;
+  }
+}

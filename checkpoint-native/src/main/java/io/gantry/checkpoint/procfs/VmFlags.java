@@ -1,0 +1,106 @@
+package io.gantry.checkpoint.procfs;
+
+import java.util.TreeMap;
+
+/**
+ * The two-letter {@code VmFlags} of {@code /proc/PID/smaps} (man 5 proc_pid_smaps) as bits. Reading them makes the kernel walk the
+ * page tables (about 10 ms for each GiB of present pages), so they are not for the freeze.
+ */
+public final class VmFlags {
+  private static final String[] NAMES = {
+    "mr", "mw", "sh", "gd", "lo", "io", "pf", "sr", "rr", "dc", "de", "ac", "nr", "ht", "wf", "dd", "mm", "hg", "nh", "mg",
+    "um", "uw", "ui", "sl", "ss", "dp", "wr"
+  };
+
+  /** May be made writable; on a shared mapping: the file was open for writing. */
+  public static final long MAY_WRITE = bit("mw");
+
+  public static final long GROWS_DOWN = bit("gd");
+  public static final long LOCKED = bit("lo");
+  public static final long IO = bit("io");
+  public static final long PFN_MAP = bit("pf");
+  public static final long SEQUENTIAL = bit("sr");
+  public static final long RANDOM = bit("rr");
+  public static final long DONT_FORK = bit("dc");
+
+  /** Counts towards the commit limit. */
+  public static final long ACCOUNTED = bit("ac");
+
+  public static final long NO_RESERVE = bit("nr");
+  public static final long HUGE_TLB = bit("ht");
+  public static final long WIPE_ON_FORK = bit("wf");
+  public static final long DONT_DUMP = bit("dd");
+  public static final long MIXED_MAP = bit("mm");
+  public static final long HUGE_PAGE = bit("hg");
+  public static final long NO_HUGE_PAGE = bit("nh");
+  public static final long MERGEABLE = bit("mg");
+  public static final long USERFAULT_MISSING = bit("um");
+  public static final long USERFAULT_WRITE_PROTECT = bit("uw");
+  public static final long USERFAULT_MINOR = bit("ui");
+  public static final long SEALED = bit("sl");
+  public static final long SHADOW_STACK = bit("ss");
+  public static final long DROPPABLE = bit("dp");
+
+  /** By start address: end and bits. */
+  private final TreeMap<Long, long[]> ranges = new TreeMap<>();
+
+  private VmFlags() {}
+
+  private static long bit(String name) {
+    for (int i = 0; i < NAMES.length; i++) {
+      if (NAMES[i].equals(name)) {
+        return 1L << i;
+      }
+    }
+    throw new IllegalArgumentException(name);
+  }
+
+  /** Reads those of all mappings. */
+  public static VmFlags read(int pid) {
+    var text = ProcBytes.of(pid, "smaps");
+    var all = new VmFlags();
+    long[] current = new long[2];
+    while (text.hasMore()) {
+      byte first = text.peek();
+      if (first >= '0' && first <= '9' || first >= 'a' && first <= 'f') {
+        long start = text.hex();
+        current = new long[] {text.hex(), 0};
+        all.ranges.put(start, current);
+        text.line();
+      } else if (text.startsWith("VmFlags:")) {
+        text.at += "VmFlags:".length();
+        current[1] = bits(text);
+      } else {
+        text.line();
+      }
+    }
+    return all;
+  }
+
+  private static long bits(ProcBytes text) {
+    long bits = 0;
+    int end = text.line();
+    int from = end - 1;
+    while (text.bytes[from] != ':') {
+      from--;
+    }
+    for (int i = from + 1; i + 1 < end; i++) {
+      if (text.bytes[i] == ' ' || text.bytes[i + 1] == ' ') {
+        continue;
+      }
+      for (int n = 0; n < NAMES.length; n++) {
+        if (NAMES[n].charAt(0) == text.bytes[i] && NAMES[n].charAt(1) == text.bytes[i + 1]) {
+          bits |= 1L << n;
+        }
+      }
+      i++;
+    }
+    return bits;
+  }
+
+  /** Bits of a mapping that has, or lies inside, a range that was read; -1 when there is none. */
+  public long of(long start, long end) {
+    var entry = ranges.floorEntry(start);
+    return entry == null || entry.getValue()[0] < end ? -1 : entry.getValue()[1];
+  }
+}
