@@ -16,23 +16,33 @@ final class Arming {
   private Arming() {}
 
   static Userfaultfd arm(RemoteTask task) {
-    var create = task.newBatch();
-    var created = create.attempt("userfaultfd", SyscallNumber.USERFAULTFD, Userfaultfd.CREATE_FLAGS | USER_MODE_ONLY);
-    task.run(create);
-    long theirs = created.result();
-    if (theirs < 0) {
+    var batch = task.newBatch();
+    var created = batch.attempt("userfaultfd", SyscallNumber.USERFAULTFD, Userfaultfd.CREATE_FLAGS | USER_MODE_ONLY);
+    var taken = new int[] {-1};
+    batch.meanwhile(
+        "taking the userfaultfd",
+        () -> {
+          if (created.result() >= 0) {
+            taken[0] = take(task.pid(), (int) created.result());
+          }
+        });
+    // Without a descriptor this closes number minus something, which harms nothing.
+    batch.attempt("close of the userfaultfd", SyscallNumber.CLOSE, 0).link(0, created);
+    task.run(batch);
+    if (created.result() < 0) {
       throw new KernelException(
-          "userfaultfd in process " + task.pid() + (theirs == -Errno.EMFILE ? ", which has no free descriptor," : ""), (int) -theirs);
+          "userfaultfd in process " + task.pid() + (created.result() == -Errno.EMFILE ? ", which has no free descriptor," : ""),
+          (int) -created.result());
     }
+    return Userfaultfd.adopt(taken[0]);
+  }
+
+  private static int take(int pid, int descriptor) {
+    int pidfd = Pidfd.open(pid);
     try {
-      int pidfd = Pidfd.open(task.pid());
-      try {
-        return Userfaultfd.adopt(Pidfd.getfd(pidfd, (int) theirs));
-      } finally {
-        Fd.close(pidfd);
-      }
+      return Pidfd.getfd(pidfd, descriptor);
     } finally {
-      task.call("close of the userfaultfd", SyscallNumber.CLOSE, theirs);
+      Fd.close(pidfd);
     }
   }
 }

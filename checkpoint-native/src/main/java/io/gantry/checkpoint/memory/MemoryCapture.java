@@ -38,6 +38,7 @@ public final class MemoryCapture implements AutoCloseable {
   private final Map<Integer, SpaceTracker> trackers = new LinkedHashMap<>();
   private final SharedObjects shared = new SharedObjects(this::newSpace);
   private int spaces;
+  private boolean closed;
 
   /**
    * What a round did.
@@ -78,7 +79,7 @@ public final class MemoryCapture implements AutoCloseable {
                   present.add(visit);
                 });
       } catch (CheckpointException e) {
-        if (!TaskState.ended(process.pid())) {
+        if (!(e instanceof ProcessGoneException) && !TaskState.ended(process.pid())) {
           throw e;
         }
         // It ended since the list was made; the next list will not have it.
@@ -294,9 +295,12 @@ public final class MemoryCapture implements AutoCloseable {
   /** Ends the tracking; nothing of it stays in the processes. Idempotent. */
   @Override
   public void close() {
-    trackers.values().forEach(SpaceTracker::close);
-    trackers.clear();
-    shared.close();
-    regions.close();
+    if (!closed) {
+      closed = true;
+      trackers.values().forEach(SpaceTracker::close);
+      trackers.clear();
+      shared.close();
+      regions.close();
+    }
   }
 }

@@ -62,8 +62,7 @@ final class SpaceTracker implements AutoCloseable {
   private final PagemapScan scan;
   private final ProcessPages pages;
   private final AddressSpaceReader reader;
-  private final Arena arena = Arena.ofShared();
-  private final MemorySegment entries = arena.allocate(64 * 1024, 8);
+  private final MemorySegment entries = Arena.ofAuto().allocate(64 * 1024, 8);
   private Optional<Userfaultfd> tracking = Optional.empty();
   private AddressSpace layout;
   private List<Vma> tracked = List.of();
@@ -84,7 +83,12 @@ final class SpaceTracker implements AutoCloseable {
     this.regions = regions;
     this.reader = new AddressSpaceReader(pid, files);
     this.scan = PagemapScan.open(pid);
-    this.pages = new ProcessPages(pid);
+    try {
+      this.pages = new ProcessPages(pid);
+    } catch (CheckpointException e) {
+      scan.close();
+      throw e;
+    }
   }
 
   int pid() {
@@ -351,7 +355,7 @@ final class SpaceTracker implements AutoCloseable {
   /** Sends what lies within the layout, and keeps the rest for later. */
   private void due(long start, long end, Runs send) {
     long at = start;
-    for (int i = firstEndingBehind(start); i < tracked.size() && tracked.get(i).start() < end; i++) {
+    for (int i = Vma.firstEndingBehind(tracked, start); i < tracked.size() && tracked.get(i).start() < end; i++) {
       long from = Math.max(at, tracked.get(i).start());
       long to = Math.min(end, tracked.get(i).end());
       if (from > at) {
@@ -372,20 +376,6 @@ final class SpaceTracker implements AutoCloseable {
       all.intersect(vma.start(), vma.end(), within::add);
     }
     return within;
-  }
-
-  private int firstEndingBehind(long address) {
-    int low = 0;
-    int high = tracked.size();
-    while (low < high) {
-      int middle = (low + high) >>> 1;
-      if (tracked.get(middle).end() <= address) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
   }
 
   /** Pages written since they were protected, without protecting them again. Copies of file pages are not counted. */
@@ -434,6 +424,5 @@ final class SpaceTracker implements AutoCloseable {
     tracking = Optional.empty();
     scan.close();
     pages.close();
-    arena.close();
   }
 }

@@ -100,7 +100,7 @@ final class StubLayout {
   /** What of a mapping can stay, in {@code keep}; the rest is unmapped. */
   private static void keepParts(Vma old, List<Vma> target, List<Vma> keep, StubCalls calls, PageSet.Runs replaced) {
     long from = old.start();
-    for (int i = firstEndingBehind(target, old.start()); i < target.size() && target.get(i).start() < old.end(); i++) {
+    for (int i = Vma.firstEndingBehind(target, old.start()); i < target.size() && target.get(i).start() < old.end(); i++) {
       var vma = target.get(i);
       if (!vma.is(VmaStatus.KERNEL | VmaStatus.GUARD) && vma.sameContentAs(old)) {
         long start = Math.max(old.start(), vma.start());
@@ -118,20 +118,6 @@ final class StubLayout {
       calls.add("munmap", SyscallNumber.MUNMAP, start, end - start);
       replaced.run(start, end);
     }
-  }
-
-  private static int firstEndingBehind(List<Vma> vmas, long address) {
-    int low = 0;
-    int high = vmas.size();
-    while (low < high) {
-      int middle = (low + high) >>> 1;
-      if (vmas.get(middle).end() <= address) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
   }
 
   private void map(List<Vma> missing, StubCalls calls) {

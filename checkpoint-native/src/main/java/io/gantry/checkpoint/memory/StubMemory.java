@@ -102,8 +102,9 @@ final class StubMemory implements AutoCloseable {
 
   /** Makes pages read as zero. In anonymous memory they hold nothing afterwards; in file mappings they become private zeros. */
   void zero(long start, long end) {
-    for (var vma : layout) {
-      if (vma.start() >= end || vma.end() <= start || !vma.hasPrivatePages()) {
+    for (int i = Vma.firstEndingBehind(layout, start); i < layout.size() && layout.get(i).start() < end; i++) {
+      var vma = layout.get(i);
+      if (!vma.hasPrivatePages()) {
         continue;
       }
       long from = Math.max(start, vma.start());

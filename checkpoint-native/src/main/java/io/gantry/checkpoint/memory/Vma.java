@@ -1,6 +1,7 @@
 package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.image.vma_entry;
+import java.util.List;
 
 /**
  * One mapping of an address space as it has to be recreated. The fields mean what they mean in {@code vma_entry}.
@@ -71,6 +72,21 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
 
   static Vma guard(long start, long end) {
     return new Vma(start, end, 0, 0, 0, Mmap.MAP_PRIVATE | Mmap.MAP_ANONYMOUS, VmaStatus.GUARD, 0, 0);
+  }
+
+  /** Index of the first mapping that ends behind an address; the list is in order of address. */
+  static int firstEndingBehind(List<Vma> vmas, long address) {
+    int low = 0;
+    int high = vmas.size();
+    while (low < high) {
+      int middle = (low + high) >>> 1;
+      if (vmas.get(middle).end() <= address) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
   }
 
   vma_entry toEntry() {

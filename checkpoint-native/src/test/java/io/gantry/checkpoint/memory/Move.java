@@ -1,0 +1,134 @@
+package io.gantry.checkpoint.memory;
+
+import io.gantry.checkpoint.testing.Workload;
+import io.gantry.checkpoint.procfs.TaskState;
+import io.gantry.checkpoint.tracee.BlankStub;
+import io.gantry.checkpoint.tracee.StoppedThread;
+import io.gantry.checkpoint.tracee.StoppedTree;
+import io.gantry.checkpoint.tracee.TracerThread;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import io.gantry.checkpoint.tracee.RemoteTask;
+
+/** The memory of a real process tree, carried into stubs in this test. Ids are those of the host. */
+final class Move implements AutoCloseable, StubProvider {
+  static final Duration LIMIT = Duration.ofSeconds(20);
+
+  final TracerThread sourceTracer = new TracerThread("tracer of the source");
+  final TracerThread stubTracer = new TracerThread("tracer of the stubs");
+  final MemoryCapture capture = new MemoryCapture();
+  final MemoryArrival arrival = new MemoryArrival(this, work -> stubTracer.run(work, LIMIT));
+  final LoopbackSink sink = new LoopbackSink(arrival);
+  final Workload source;
+  final Map<Integer, BlankStub> stubs = new HashMap<>();
+  private final Workload blank = 
+      // With glibc's restartable sequence registered, the kernel would miss it as soon as it is unmapped.
+      Workload.run("blank", List.of("/usr/bin/env", "GLIBC_TUNABLES=glibc.pthread.rseq=0", Workload.compile("blank").toString()));
+  private StoppedTree stopped;
+  private int rounds;
+
+  Move(Workload source) {
+    this.source = source;
+    blank.awaitLine("ready", LIMIT);
+  }
+
+  /** Live processes, parents before children. */
+  List<ProcessRef> alive() {
+    var all = new ArrayList<ProcessRef>();
+    all.add(new ProcessRef(source.pid(), source.pid(), 0));
+    for (int i = 0; i < all.size(); i++) {
+      int parent = all.get(i).pid();
+      ProcessHandle.of(parent).ifPresent(
+          handle ->
+              handle.children()
+                  .filter(child -> !TaskState.ended((int) child.pid()))
+                  .forEach(child -> all.add(new ProcessRef((int) child.pid(), (int) child.pid(), parent))));
+    }
+    return all;
+  }
+
+  MemoryCapture.Round round() {
+    return capture.round(rounds++, alive(), this::whileStopped, sink);
+  }
+
+  private void whileStopped(int pid, Consumer<RemoteTask> work) {
+    sourceTracer.run(
+        () -> {
+          try (var thread = StoppedThread.stopOne(pid, LIMIT)) {
+            work.accept(thread);
+          }
+        },
+        LIMIT);
+  }
+
+  void freeze() {
+    sourceTracer.run(() -> stopped = StoppedTree.stop(source.pid(), LIMIT), LIMIT);
+  }
+
+  MemoryCapture.Round last() {
+    var refs = alive();
+    var frozen = new ArrayList<FrozenProcess>();
+    for (var ref : refs) {
+      stopped.processes().stream()
+          .filter(process -> process.pid() == ref.pid())
+          .forEach(process -> frozen.add(new FrozenProcess(ref, process.anyThread())));
+    }
+    var result = new MemoryCapture.Round[1];
+    sourceTracer.run(() -> result[0] = capture.lastRound(rounds++, frozen, sink), LIMIT);
+    return result[0];
+  }
+
+  void finish() {
+    arrival.processes().forEach(arrival::finish);
+  }
+
+  void thaw() {
+    if (stopped != null) {
+      sourceTracer.run(() -> stopped.close(), LIMIT);
+      stopped = null;
+    }
+  }
+
+  @Override
+  public Stub stub(int nsPid) {
+    var stub = BlankStub.of(blank.pid());
+    stubs.put(nsPid, stub);
+    return stub;
+  }
+
+  @Override
+  public Stub fork(int parentNsPid, int nsPid) {
+    var stub = stubs.get(parentNsPid).fork();
+    stubs.put(nsPid, stub);
+    return stub;
+  }
+
+  @Override
+  public void remove(int nsPid) {
+    stubs.remove(nsPid).kill();
+  }
+
+  int stubOf(int pid) {
+    return stubs.get(pid).pid();
+  }
+
+
+  @Override
+  public void close() {
+    try {
+      capture.close();
+      thaw();
+      arrival.close();
+    } finally {
+      // Traced with EXITKILL: the stubs die with their tracer thread.
+      stubTracer.close();
+      sourceTracer.close();
+      blank.close();
+      source.close();
+    }
+  }
+}
