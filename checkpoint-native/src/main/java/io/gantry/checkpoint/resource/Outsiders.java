@@ -1,0 +1,68 @@
+package io.gantry.checkpoint.resource;
+
+import io.gantry.checkpoint.Finding;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
+/** Finds pipes and sockets that a process outside the container has open as well: a move would tear them apart. */
+final class Outsiders {
+  private Outsiders() {}
+
+  static List<Finding> find(Inventory inventory) {
+    var links = new HashSet<String>();
+    for (var seen : inventory.descriptors()) {
+      if (seen.link().startsWith("pipe:[") || seen.isSocket()) {
+        links.add(seen.link());
+      }
+    }
+    var findings = new ArrayList<Finding>();
+    if (links.isEmpty()) {
+      return findings;
+    }
+    var inside = new HashSet<String>();
+    inventory.processes().forEach(process -> inside.add(Integer.toString(process.pid())));
+    var reported = new HashSet<String>();
+    try (var processes = Files.newDirectoryStream(Path.of("/proc"), "[0-9]*")) {
+      for (var process : processes) {
+        if (!inside.contains(process.getFileName().toString())) {
+          look(process, links, reported, inventory, findings);
+        }
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException("listing /proc", e);
+    }
+    return findings;
+  }
+
+  private static void look(
+      Path process, Set<String> links, Set<String> reported, Inventory inventory, List<Finding> findings) {
+    try (DirectoryStream<Path> descriptors = Files.newDirectoryStream(process.resolve("fd"))) {
+      for (var descriptor : descriptors) {
+        var link = Files.readSymbolicLink(descriptor).toString();
+        if (links.contains(link) && reported.add(link)) {
+          for (var seen : inventory.withLink(link)) {
+            findings.add(
+                new Finding(
+                    seen.process().pid(),
+                    seen.fd(),
+                    link.startsWith("pipe") ? "pipe" : "socket",
+                    "process "
+                        + process.getFileName()
+                        + ", which is not part of the container, has it open as descriptor "
+                        + descriptor.getFileName()));
+          }
+        }
+      }
+    } catch (IOException | DirectoryIteratorException gone) {
+      // The process or its descriptor went away meanwhile, or it is a zombie.
+    }
+  }
+}
