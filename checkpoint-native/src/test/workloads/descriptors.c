@@ -48,7 +48,8 @@ static char *in_dir(const char *name) {
   return path;
 }
 
-static int flags_are(int fd, int flags) { return (fcntl(fd, F_GETFL) & ~O_LARGEFILE) == flags; }
+// The kernel marks every file opened by a 64-bit program with O_LARGEFILE, which the C library does not name.
+static int flags_are(int fd, int flags) { return (fcntl(fd, F_GETFL) & ~0100000) == flags; }
 static int readable(int fd) { struct pollfd p = {fd, POLLIN, 0}; return poll(&p, 1, 0) == 1 && p.revents & POLLIN; }
 
 // --- regular file: 10 read-write with a position, 11 a dup of it, 12 append, 13 write-only non-blocking

@@ -64,7 +64,7 @@ final class DeletedFile implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return PathFile.lateFlags(file);
   }
 }

@@ -97,6 +97,8 @@ public final class DescriptorArrival {
     for (var process : image.getProcessList()) {
       fetch(process, recreation, homes);
     }
+    // Nobody clears its slots before everybody has fetched from them.
+    stubs.values().forEach(StubDescriptors::flush);
     for (var file : image.getFileList()) {
       if (file.hasEpfd() && homes.containsKey(file.getId())) {
         Epoll.watch(file.getEpfd(), homes.get(file.getId()), recreation);
@@ -106,7 +108,7 @@ public final class DescriptorArrival {
       for (var file : group) {
         var home = homes.get(file.getId());
         setOwner(FileOwners.of(file, recreation), recreation.slot(file.getId()), home);
-        int flags = recreation.kind(file).lateFlags(file);
+        int flags = recreation.kind(file).lateFlags(file, recreation);
         if (flags != 0) {
           home.need(1, 0);
           home.call("fcntl(F_SETFL)", SyscallNumber.FCNTL, recreation.slot(file.getId()), Fd.F_SETFL, flags);

@@ -40,7 +40,7 @@ final class Directory implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return PathFile.lateFlags(file);
   }
 }

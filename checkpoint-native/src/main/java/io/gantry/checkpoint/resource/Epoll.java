@@ -12,6 +12,7 @@ import io.gantry.checkpoint.linux.SyscallNumber;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Optional;
@@ -108,17 +109,22 @@ final class Epoll implements FileKind {
   public file_entry capture(int id, SeenDescriptor seen, int copy, CaptureSession session) {
     var entry =
         eventpoll_file_entry.newBuilder().setId(id).setFlags(seen.info().statusFlags()).setFown(session.owner(copy));
+    var targets = new ArrayList<eventpoll_tfd_entry>();
     for (var watched : watched(seen.info())) {
       var target =
           target(seen, watched, session.inventory())
               .orElseThrow(() -> new CheckpointException("epoll, " + seen.where() + ", watches a file that nobody has open"));
-      entry.addTfd(
+      targets.add(
           eventpoll_tfd_entry.newBuilder()
               .setId(session.idOf(target))
               .setTfd(watched.number())
               .setEvents(watched.events())
-              .setData(watched.data()));
+              .setData(watched.data())
+              .build());
     }
+    // The kernel lists them by the addresses of its own structures, which say nothing.
+    targets.sort(Comparator.comparingInt(eventpoll_tfd_entry::getTfd).thenComparingInt(eventpoll_tfd_entry::getId));
+    entry.addAllTfd(targets);
     return file_entry.newBuilder().setType(fd_types.EVENTPOLL).setId(id).setEpfd(entry).build();
   }
 
@@ -134,7 +140,7 @@ final class Epoll implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return file.getEpfd().getFlags() & ~Fd.O_RDWR;
   }
 

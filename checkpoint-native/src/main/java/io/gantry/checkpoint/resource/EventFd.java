@@ -65,7 +65,7 @@ final class EventFd implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return file.getEfd().getFlags() & ~(Fd.O_RDWR | EFD_SEMAPHORE);
   }
 }

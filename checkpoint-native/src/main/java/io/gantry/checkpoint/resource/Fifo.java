@@ -66,8 +66,13 @@ final class Fifo implements FileKind {
       if (opened.getReg().getName().isEmpty()) {
         throw new CheckpointException("the image has a FIFO (id " + member.getId() + ") without a path");
       }
-      home.open(opened.getReg().getName(), opened.getReg().getFlags() & ~Fd.O_NONBLOCK, recreation.slot(member.getId()));
+      home.open(opened.getReg().getName(), opened.getReg().getFlags() & ~Fd.O_ASYNC, recreation.slot(member.getId()));
     }
     recreation.fillPipeLater(pipeId, home, bothWays);
+  }
+
+  @Override
+  public int lateFlags(file_entry file, Recreation recreation) {
+    return PathFile.lateFlags(recreation.file(file.getFifo().getRegfId()));
   }
 }

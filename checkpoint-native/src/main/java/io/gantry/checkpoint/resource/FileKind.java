@@ -53,7 +53,7 @@ interface FileKind {
   }
 
   /** Status flags that {@link #recreate} does not give the file and that must be set at the end; 0 when none. */
-  default int lateFlags(file_entry file) {
+  default int lateFlags(file_entry file, Recreation recreation) {
     return 0;
   }
 }

@@ -98,7 +98,7 @@ final class MemoryFile implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     int flags = file.getMemfd().getFlags();
     return (flags & Fd.O_ASYNC) == 0 ? 0 : flags & ~3;
   }

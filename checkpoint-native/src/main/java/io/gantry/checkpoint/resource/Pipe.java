@@ -1,6 +1,7 @@
 package io.gantry.checkpoint.resource;
 
 import com.google.protobuf.ByteString;
+import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.fd_types;
 import io.gantry.checkpoint.image.file_entry;
 import io.gantry.checkpoint.image.pipe_content_entry;
@@ -134,6 +135,10 @@ final class Pipe implements FileKind {
    * @param writeEnd open for writing, blocking or not; its status flags are set at the end by others
    */
   static void fill(pipe_content_entry content, int writeEnd) {
+    if (PipeBuffer.bytesWaiting(writeEnd) > 0) {
+      checkSame(content, writeEnd);
+      return;
+    }
     boolean packets = content.getSegmentCount() > 1;
     long flags = Fd.fcntl(writeEnd, Fd.F_GETFL, 0) & ~(Fd.O_DIRECT | Fd.O_NONBLOCK);
     // Never block on a pipe that is too small after all: the answer must be an error.
@@ -144,8 +149,17 @@ final class Pipe implements FileKind {
     Fd.fcntl(writeEnd, Fd.F_SETFL, flags);
   }
 
+  /** A FIFO that both hosts reach is one and the same while the original still has it open: its content is there already. */
+  private static void checkSame(pipe_content_entry content, int bothWays) {
+    var there = ByteString.copyFrom(PipeBuffer.copy(bothWays).stream().map(ByteString::copyFrom).toList());
+    if (!there.equals(ByteString.copyFrom(content.getSegmentList()))) {
+      throw new CheckpointException(
+          "a FIFO of the container holds " + there.size() + " bytes on this host already, which are not the container's");
+    }
+  }
+
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return file.getPipe().getFlags() & ~3;
   }
 }

@@ -75,7 +75,7 @@ final class RegularFile implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return PathFile.lateFlags(file);
   }
 }

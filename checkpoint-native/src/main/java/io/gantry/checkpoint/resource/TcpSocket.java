@@ -95,7 +95,7 @@ final class TcpSocket implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return InternetSocket.lateFlags(file);
   }
 }

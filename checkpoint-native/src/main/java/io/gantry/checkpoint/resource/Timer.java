@@ -92,7 +92,7 @@ final class Timer implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return file.getTfd().getFlags() & ~Fd.O_RDWR;
   }
 

@@ -41,7 +41,7 @@ final class UdpSocket implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return InternetSocket.lateFlags(file);
   }
 }

@@ -141,7 +141,7 @@ final class UnixSocket implements FileKind {
   }
 
   @Override
-  public int lateFlags(file_entry file) {
+  public int lateFlags(file_entry file, Recreation recreation) {
     return file.getUsk().getFlags() & ~Fd.O_RDWR;
   }
 }

@@ -1,0 +1,91 @@
+package io.gantry.checkpoint.resource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.image.file_data_entry;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class DeletedFileTest {
+  @Test
+  void contentTravelsWhileItRunsAndOnlyChangesTravelInTheFreeze(@TempDir Path directory) {
+    try (var move = Move.begin("deleted", directory)) {
+      var sender = new FileContentSender(directory.resolve("no console"));
+      var running = new ArrayList<file_data_entry>();
+      sender.round(move.processes(), running::add);
+      // 5 MiB less a hole of 2 MiB.
+      assertThat(bytes(running)).isBetween(3L << 20, (3L << 20) + (1 << 17));
+      assertThat(running).allMatch(piece -> piece.getData().size() <= FileContentSender.PIECE_MAX);
+
+      move.source().send("go on");
+      move.source().awaitLine("changed", Duration.ofSeconds(10));
+      move.awaitQuiet();
+      var captured = move.capture();
+      var frozen = new ArrayList<file_data_entry>();
+      sender.last(captured.deletedFiles(), frozen::add);
+      // One chunk changed in the middle, and the last one was cut.
+      assertThat(bytes(frozen)).isPositive().isLessThanOrEqualTo(2 << 16);
+
+      move.endSource();
+      move.startStubs();
+      try (var received = new FileContentReceiver(directory.resolve("console.log"), move::stubPid)) {
+        running.forEach(received::accept);
+        frozen.forEach(received::accept);
+        move.recreate(captured.state(), received, Map.of());
+      }
+      move.verify();
+      assertThat(directory.resolve("gone")).doesNotExist();
+    }
+  }
+
+  @Test
+  void saysWhenTheContentDidNotCome(@TempDir Path directory) {
+    try (var move = Move.begin("deleted", directory)) {
+      move.source().send("go on");
+      move.source().awaitLine("changed", Duration.ofSeconds(10));
+      move.awaitQuiet();
+      var captured = move.capture();
+      move.startStubs();
+      try (var received = new FileContentReceiver(directory.resolve("console.log"), move::stubPid)) {
+        assertThatThrownBy(() -> move.recreate(captured.state(), received, Map.of()))
+            .isInstanceOf(CheckpointException.class)
+            .hasMessageContaining("gone did not come");
+      }
+    }
+  }
+
+  @Test
+  void consoleTravelsInPieces(@TempDir Path directory) throws IOException {
+    var console = directory.resolve("console.log");
+    var copy = directory.resolve("copy.log");
+    var sender = new FileContentSender(console);
+    try (var received = new FileContentReceiver(copy, () -> 0)) {
+      sender.round(List.of(), received::accept);
+      Files.writeString(console, "a".repeat(FileContentSender.PIECE_MAX + 10));
+      sender.round(List.of(), received::accept);
+      Files.writeString(console, "the tail\n", StandardOpenOption.APPEND);
+      var tail = new ArrayList<file_data_entry>();
+      sender.last(List.of(), tail::add);
+      assertThat(tail).singleElement().satisfies(piece -> assertThat(piece.getData().toStringUtf8()).isEqualTo("the tail\n"));
+      tail.forEach(received::accept);
+      assertThat(copy).hasSameBinaryContentAs(console);
+      Files.writeString(console, "new");
+      sender.last(List.of(), received::accept);
+      assertThat(copy).hasContent("new");
+    }
+  }
+
+  private static long bytes(List<file_data_entry> pieces) {
+    return pieces.stream().mapToLong(piece -> piece.getData().size()).sum();
+  }
+}
