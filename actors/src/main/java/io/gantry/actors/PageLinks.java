@@ -42,7 +42,10 @@ public interface PageLinks extends AutoCloseable {
   interface Receiving extends AutoCloseable {
     Endpoint endpoint();
 
-    /** Ends the stream if it has not ended yet, which {@link StreamListener#ended} learns as a failure. From any thread; idempotent. */
+    /**
+     * Gives the stream up if it has not ended yet; the sender learns that it broke, the listener nothing more. Waits for a call to the receiver that
+     * is under way. From any thread; idempotent.
+     */
     @Override
     void close();
   }

@@ -1,5 +1,6 @@
 package io.gantry.checkpoint;
 
+import io.gantry.checkpoint.procfs.ContainerProcesses;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -41,6 +42,11 @@ public interface Engine extends AutoCloseable {
 
   /** Exit status of a container's init process, when it has ended and this engine was its parent. */
   Optional<Integer> exitStatus(ContainerHandle container);
+
+  /** The live processes of a container with their figures; does not stop them. */
+  default List<ProcessFacts> processes(ContainerHandle container) {
+    return ContainerProcesses.read(container);
+  }
 
   @Override
   void close();

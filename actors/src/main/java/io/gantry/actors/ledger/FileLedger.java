@@ -163,6 +163,11 @@ public final class FileLedger implements Ledger {
   }
 
   @Override
+  public LedgerState state() {
+    return state.copy();
+  }
+
+  @Override
   public void append(LedgerEntry entry) {
     state.check(entry);
     repairTail();

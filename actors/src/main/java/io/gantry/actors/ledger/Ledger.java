@@ -26,6 +26,9 @@ public interface Ledger extends AutoCloseable {
    */
   boolean hasOwned(String container, String migration);
 
+  /** A copy of what all entries amount to. */
+  LedgerState state();
+
   /**
    * Writes an entry.
    *

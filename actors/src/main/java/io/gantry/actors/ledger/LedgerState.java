@@ -77,6 +77,14 @@ public final class LedgerState {
     return migrations == null ? List.of() : List.copyOf(migrations);
   }
 
+  public LedgerState copy() {
+    var copy = new LedgerState();
+    copy.last.putAll(last);
+    copy.gone.putAll(gone);
+    ownedMigrations.forEach((container, migrations) -> copy.ownedMigrations.put(container, new ArrayDeque<>(migrations)));
+    return copy;
+  }
+
   private void forgetOldest() {
     while (gone.size() > Ledger.GONE_MAX) {
       var oldest = gone.firstEntry().getKey();

@@ -1,6 +1,5 @@
 package io.gantry.actors.protocol;
 
-import com.fasterxml.jackson.annotation.JsonTypeInfo;
 import io.gantry.actors.PageLinks.Endpoint;
 import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.Footprint;
@@ -138,7 +137,7 @@ public sealed interface PeerMessage extends WireMessage {
    * What changed in the sender's holdings since {@code baseVersion}, or all of them.
    *
    * @param incarnation of the sender's ledger; a higher one makes everything older void
-   * @param baseVersion what the receiver must have to apply it; -1: this is the first part of everything
+   * @param baseVersion what the receiver must have to apply it; -1: this is the first part of everything, and the other parts have {@code version} here
    * @param version what it has then
    */
   record Holdings(String from, long incarnation, long baseVersion, long version, List<Holding> changed) implements PeerMessage {
@@ -147,8 +146,8 @@ public sealed interface PeerMessage extends WireMessage {
     }
   }
 
-  /** Which version the sender's holdings have now; who has another one asks. */
-  record HoldingsVersion(String from, long incarnation, long version) implements PeerMessage {}
+  /** Which version the sender's holdings have now, and how many there are; who has others asks. */
+  record HoldingsVersion(String from, long incarnation, long version, int count) implements PeerMessage {}
 
   /** Send me all your holdings. */
   record HoldingsWanted(String from) implements PeerMessage {}
@@ -158,7 +157,6 @@ public sealed interface PeerMessage extends WireMessage {
    *
    * @param status name of a {@code ContainerInfo.Status}, or {@code GONE}
    */
-  @JsonTypeInfo(use = JsonTypeInfo.Id.NONE)
   record Holding(String container, long epoch, String status, List<String> command, int initPid, String note) {
     public Holding {
       command = List.copyOf(command);
