@@ -9,7 +9,8 @@ import java.util.List;
 
 /**
  * {@code posix_spawn(3)}: the only sound way to make a child from a JVM, whose threads do not survive {@code fork}. The child starts
- * in a session of its own, with no signal blocked and every signal at its default.
+ * in a session of its own, with no signal blocked and every signal at its default, except those that the C library keeps to itself
+ * ({@link Signals#OF_THE_C_LIBRARY}), which glibc ignores in the child.
  */
 public final class PosixSpawn {
   private static final short SETSIGDEF = 0x04;
@@ -57,8 +58,7 @@ public final class PosixSpawn {
       var attributes = arena.allocate(ATTRIBUTES_BYTES, 16);
       var none = arena.allocate(SIGSET_BYTES, 8);
       var all = arena.allocate(SIGSET_BYTES, 8);
-      // Signals 32 and 33 belong to the C library, which leaves them out of any set it is given.
-      all.set(ValueLayout.JAVA_LONG, 0, ~(Signals.bit(32) | Signals.bit(33)));
+      all.set(ValueLayout.JAVA_LONG, 0, -1L);
       var argv = arena.allocate(ValueLayout.ADDRESS, arguments.size() + 1);
       for (int i = 0; i < arguments.size(); i++) {
         argv.setAtIndex(ValueLayout.ADDRESS, i, arena.allocateFrom(arguments.get(i)));

@@ -13,6 +13,11 @@ public final class ProcessVm {
 
   private static final int IOVEC_BYTES = 16;
 
+  /** Where, in the thread's scratch memory, arrays are copied through: behind the iovecs. */
+  private static final int SMALL_AT = 17 * 1024;
+
+  private static final int SMALL_MAX = Scratch.BYTES - SMALL_AT;
+
   private ProcessVm() {}
 
   /** Reads exactly {@code destination.byteSize()} bytes. */
@@ -25,11 +30,15 @@ public final class ProcessVm {
     whole(pid, address, source, SyscallNumber.PROCESS_VM_WRITEV, "process_vm_writev");
   }
 
-  /** Reads {@code length} bytes (at most 48 KiB) into a new array. */
+  /** Reads {@code length} bytes into a new array. */
   public static byte[] read(int pid, long address, int length) {
-    var local = small(length);
-    read(pid, address, local);
-    return local.toArray(ValueLayout.JAVA_BYTE);
+    byte[] bytes = new byte[length];
+    for (int done = 0; done < length; done += SMALL_MAX) {
+      var local = small(Math.min(SMALL_MAX, length - done));
+      read(pid, address + done, local);
+      MemorySegment.copy(local, ValueLayout.JAVA_BYTE, 0, bytes, done, (int) local.byteSize());
+    }
+    return bytes;
   }
 
   /** Reads one long. */
@@ -39,14 +48,14 @@ public final class ProcessVm {
     return local.get(ValueLayout.JAVA_LONG, 0);
   }
 
-  /** Writes the first {@code length} bytes (at most 48 KiB) of an array. */
+  /** Writes the first {@code length} bytes of an array. */
   public static void write(int pid, long address, byte[] bytes, int length) {
-    var local = small(length);
-    MemorySegment.copy(bytes, 0, local, ValueLayout.JAVA_BYTE, 0, length);
-    write(pid, address, local);
+    for (int done = 0; done < length; done += SMALL_MAX) {
+      var local = small(Math.min(SMALL_MAX, length - done));
+      MemorySegment.copy(bytes, done, local, ValueLayout.JAVA_BYTE, 0, (int) local.byteSize());
+      write(pid, address + done, local);
+    }
   }
-
-  private static final int SMALL_AT = 16 * 1024;
 
   private static MemorySegment small(int length) {
     return Scratch.get().asSlice(SMALL_AT, length);

@@ -32,7 +32,6 @@ public final class Ptrace {
   private static final int POKEDATA = 5;
   private static final int PEEKDATA = 2;
   private static final int CONT = 7;
-  private static final int SINGLESTEP = 9;
   private static final int DETACH = 17;
   private static final int SYSCALL = 24;
   private static final int SETOPTIONS = 0x4200;
@@ -104,14 +103,9 @@ public final class Ptrace {
     Libc.check(ptrace(CONT, tid, 0, signal), () -> "ptrace(CONT, " + tid + ", " + signal + ")");
   }
 
-  /** Lets a stopped tracee run to the next entry to or exit from a system call. */
+  /** Lets a stopped tracee run to the next entry into or exit from a system call, where it stops with {@code SIGTRAP}. */
   public static void continueToSystemCall(int tid) {
     Libc.check(ptrace(SYSCALL, tid, 0, 0), () -> "ptrace(SYSCALL, " + tid + ")");
-  }
-
-  /** Lets a stopped tracee run one instruction. */
-  public static void singleStep(int tid) {
-    Libc.check(ptrace(SINGLESTEP, tid, 0, 0), () -> "ptrace(SINGLESTEP, " + tid + ")");
   }
 
   /** Lets go of a stopped tracee. Returns 0 or minus the error number ({@code ESRCH}: killed meanwhile). */

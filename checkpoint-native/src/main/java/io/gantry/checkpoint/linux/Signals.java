@@ -1,10 +1,14 @@
 package io.gantry.checkpoint.linux;
 
+import java.util.List;
+
 /** Signal numbers and sets on x86-64 ({@code asm/signal.h}), and sending them. */
 public final class Signals {
   public static final int SIGHUP = 1;
   public static final int SIGINT = 2;
+  public static final int SIGILL = 4;
   public static final int SIGTRAP = 5;
+  public static final int SIGBUS = 7;
   public static final int SIGKILL = 9;
   public static final int SIGUSR1 = 10;
   public static final int SIGSEGV = 11;
@@ -17,6 +21,9 @@ public final class Signals {
   public static final int SIGTTOU = 22;
   public static final int SIGURG = 23;
   public static final int SIGWINCH = 28;
+
+  /** The two real-time signals that glibc and musl use for cancelling threads and changing ids. */
+  public static final List<Integer> OF_THE_C_LIBRARY = List.of(32, 33);
 
   /** Highest signal number. */
   public static final int MAX = 64;

@@ -1,0 +1,258 @@
+package io.gantry.checkpoint.tracee;
+
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.linux.Clone3;
+import io.gantry.checkpoint.linux.Errno;
+import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.Mount;
+import io.gantry.checkpoint.linux.PidNamespace;
+import io.gantry.checkpoint.linux.Ptrace;
+import io.gantry.checkpoint.linux.Signals;
+import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.linux.TimerSlack;
+import io.gantry.checkpoint.linux.Wait;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Stub processes with chosen ids, stopped, that die with the agent until {@link #holdAll} or {@link #release} lets go of them. Everything,
+ * the factory methods included, belongs to one {@link TracerThread}.
+ */
+public final class StubTree implements AutoCloseable {
+  /** Where a container sees its host directory. */
+  public static final Path HOST_DIRECTORY_INSIDE = Path.of("/run/gantry");
+
+  private static final Duration DISCARD_MAX = Duration.ofSeconds(10);
+  /** Last descriptor of a range that {@code close_range} closes. */
+  private static final long ALL_DESCRIPTORS = 0xffff_ffffL;
+
+  /** {@code struct sigaction} of the kernel; all zero means the default action. */
+  private static final int SIGACTION_BYTES = 32;
+
+  private final List<Stub> stubs = new ArrayList<>();
+  private Optional<PidNamespace> namespace = Optional.empty();
+  private boolean released;
+
+  private StubTree() {}
+
+  /**
+   * Makes process 1 of a new container: new pid, mount, ipc and uts namespaces, in the cgroup from birth; mounts private, a fresh {@code
+   * /proc}, the host directory on {@link #HOST_DIRECTORY_INSIDE}; no open descriptors, root as working directory.
+   *
+   * @param name host name in the new uts namespace
+   * @param cgroup an existing directory of the cgroup v2 hierarchy
+   * @param hostDirectory this host's own directory for the container
+   */
+  public static StubTree begin(String name, Path cgroup, Path hostDirectory) {
+    try {
+      Files.createDirectories(HOST_DIRECTORY_INSIDE);
+    } catch (IOException e) {
+      throw new CheckpointException("cannot create " + HOST_DIRECTORY_INSIDE + ", on which each container sees its own directory: " + e, e);
+    }
+    var tree = new StubTree();
+    try {
+      var root = tree.launch(Clone3.NEWPID | Clone3.NEWNS | Clone3.NEWIPC | Clone3.NEWUTS, 1, cgroup);
+      setUpContainer(root, name, hostDirectory);
+      return tree;
+    } catch (RuntimeException failed) {
+      tree.discardAfter(failed);
+      throw failed;
+    }
+  }
+
+  /**
+   * Makes the first process of a tree that lives in the host's own namespaces.
+   *
+   * @param pid its id, as are all ids of this tree, as this process counts
+   * @param cgroup an existing directory of the cgroup v2 hierarchy
+   * @throws CheckpointException when the id is taken
+   */
+  public static StubTree beginInHostNamespaces(int pid, Path cgroup) {
+    var tree = new StubTree();
+    try {
+      tree.launch(0, pid, cgroup);
+      return tree;
+    } catch (RuntimeException failed) {
+      tree.discardAfter(failed);
+      throw failed;
+    }
+  }
+
+  private Stub launch(long namespaces, int nsPid, Path cgroup) {
+    int launcherPid = Launcher.start();
+    try {
+      var launcher = new Stub(this, launcherPid, launcherPid, Bench.OF_THE_PROGRAM);
+      launcher.putCode();
+      var prepare = launcher.newBatch();
+      prepare.call("prctl(PR_SET_TIMERSLACK)", SyscallNumber.PRCTL, TimerSlack.PR_SET_TIMERSLACK, TimerSlack.DEFAULT_NS);
+      prepare.call("close_range", SyscallNumber.CLOSE_RANGE, 0, ALL_DESCRIPTORS, 0);
+      // posix_spawn leaves the signals that the C library keeps to itself ignored, and that would be inherited by the container.
+      long byDefault = prepare.bytes(new byte[SIGACTION_BYTES]);
+      for (int signal : Signals.OF_THE_C_LIBRARY) {
+        prepare.call("rt_sigaction", SyscallNumber.RT_SIGACTION, signal, byDefault, 0, Long.BYTES);
+      }
+      var group =
+          prepare.call(
+              "opening cgroup " + cgroup, SyscallNumber.OPENAT, Fd.AT_FDCWD, prepare.string(cgroup.toString()), Fd.O_RDONLY | Fd.O_DIRECTORY, 0);
+      launcher.run(prepare);
+      launcher.moveBench(Bench.STANDARD, StubElf.ADDRESS, StubElf.SEGMENT_BYTES);
+      // The new process is a child of this JVM, not of the launcher, and its ids are looked up in its own namespace.
+      var root =
+          launcher.fork(
+              namespaces | Clone3.PARENT | Clone3.INTO_CGROUP,
+              nsPid,
+              Math.toIntExact(group.result()),
+              pid -> {
+                namespace = namespaces == 0 ? Optional.empty() : Optional.of(PidNamespace.of(pid));
+              });
+      stubs.add(root);
+      var batch = root.newBatch();
+      batch.call("close_range", SyscallNumber.CLOSE_RANGE, 0, ALL_DESCRIPTORS, 0);
+      batch.call("chdir(\"/\")", SyscallNumber.CHDIR, batch.string("/"));
+      root.run(batch);
+      return root;
+    } finally {
+      Launcher.end(launcherPid);
+    }
+  }
+
+  private static void setUpContainer(Stub root, String name, Path hostDirectory) {
+    var batch = root.newBatch();
+    long slash = batch.string("/");
+    long proc = batch.string("proc");
+    long procDirectory = batch.string("/proc");
+    batch.call("making mounts private", SyscallNumber.MOUNT, 0, slash, 0, Mount.MS_REC | Mount.MS_PRIVATE, 0);
+    batch.call("mounting /proc", SyscallNumber.MOUNT, proc, procDirectory, proc, Mount.MS_NOSUID | Mount.MS_NODEV | Mount.MS_NOEXEC, 0);
+    batch.call(
+        "mounting " + hostDirectory + " on " + HOST_DIRECTORY_INSIDE,
+        SyscallNumber.MOUNT,
+        batch.string(hostDirectory.toAbsolutePath().toString()),
+        batch.string(HOST_DIRECTORY_INSIDE.toString()),
+        0,
+        Mount.MS_BIND,
+        0);
+    batch.call("sethostname", SyscallNumber.SETHOSTNAME, batch.string(name), name.length());
+    batch.call("chdir(\"/\")", SyscallNumber.CHDIR, slash);
+    root.run(batch);
+  }
+
+  /** Our id of a task that a stub has made. */
+  int hostTid(int nsTid) {
+    if (namespace.isEmpty()) {
+      return nsTid;
+    }
+    int tid = namespace.get().hostTid(nsTid);
+    if (tid == -Errno.ENOTTY) {
+      throw new CheckpointException("this kernel cannot translate process ids between namespaces; Linux 6.11 or later is needed");
+    }
+    if (tid < 0) {
+      throw new CheckpointException("the stub with id " + nsTid + " is gone: " + Errno.describe(-tid));
+    }
+    return tid;
+  }
+
+  /** The first process. */
+  public Stub root() {
+    return stubs.getFirst();
+  }
+
+  /** All processes in the order in which they were made. */
+  public List<Stub> stubs() {
+    return Collections.unmodifiableList(stubs);
+  }
+
+  /**
+   * Another process, with everything its parent has at this moment, memory shared copy on write.
+   *
+   * @param nsPid its id in the innermost pid namespace
+   */
+  public Stub fork(Stub parent, int nsPid) {
+    var child = parent.fork(0, nsPid, 0, pid -> {});
+    stubs.add(child);
+    return child;
+  }
+
+  /** Hands all stubs to the freezer, which keeps them frozen whatever happens to the agent, and lets go of them. */
+  public void holdAll(Freezer freezer, Duration limit) {
+    freezer.freeze(limit);
+    release();
+  }
+
+  /** Lets go of all stubs; they run, unless frozen. */
+  public void release() {
+    released = true;
+    for (var stub : stubs) {
+      for (var thread : stub.threads()) {
+        Ptrace.detach(thread.tid(), 0);
+      }
+      Ptrace.detach(stub.tid(), 0);
+    }
+    closeNamespace();
+  }
+
+  private void closeNamespace() {
+    namespace.ifPresent(PidNamespace::close);
+    namespace = Optional.empty();
+  }
+
+  /** Kills all stubs that were not let go and waits until nothing of them is left. Idempotent. */
+  public void discard() {
+    if (released) {
+      return;
+    }
+    released = true;
+    for (var stub : stubs) {
+      Signals.kill(stub.tid(), Signals.SIGKILL);
+    }
+    closeNamespace();
+    reapAll();
+  }
+
+  /**
+   * Takes every task's end, whichever comes first: the last thread of a namespace's process 1 ends only when all others, threads of its
+   * own included, have been taken.
+   */
+  private void reapAll() {
+    var left = new ArrayList<StubTask>();
+    for (var stub : stubs) {
+      left.add(stub);
+      left.addAll(stub.threads());
+    }
+    long end = System.nanoTime() + DISCARD_MAX.toNanos();
+    for (int turn = 0; !left.isEmpty(); turn++) {
+      if (left.removeIf(StubTree::hasEnded)) {
+        turn = 0;
+      } else if (System.nanoTime() > end) {
+        var task = left.getFirst();
+        throw new CheckpointException(task + " (thread " + task.tid() + " on this host) was killed and does not end");
+      } else {
+        StopWait.pause(turn);
+      }
+    }
+  }
+
+  private static boolean hasEnded(StubTask task) {
+    int status = Wait.poll(task.tid());
+    return status == Wait.GONE || Wait.ended(status);
+  }
+
+  private void discardAfter(RuntimeException failed) {
+    try {
+      discard();
+    } catch (RuntimeException second) {
+      failed.addSuppressed(second);
+    }
+  }
+
+  /** Discards unless let go. */
+  @Override
+  public void close() {
+    discard();
+  }
+}
