@@ -18,24 +18,20 @@ import org.agrona.concurrent.AgentInvoker;
  * Turns Aeron's driver and client, which have no threads of their own here. One turn at a time, taken by
  *
  * <ul>
- *   <li>threads that send or poll a stream ({@link #help}): the copy into the socket happens on the core whose cache holds the page,
- *       and no hand-over between threads lies in a migration's pause;
- *   <li>a background thread otherwise, which keeps heartbeats and retransmissions alive while stream threads are busy elsewhere, and
- *       which runs all commands to the client ({@link #call}).
+ *   <li>threads that send or poll a stream ({@link #help}): the copy into the socket happens on the core whose cache holds the
+ *       page, and no hand-over between threads lies in a migration's pause;
+ *   <li>a background thread otherwise, which keeps heartbeats and retransmissions alive while stream threads are busy
+ *       elsewhere, and which runs all commands to the client ({@link #call}).
  * </ul>
  *
- * With no stream open the background thread turns 100 times a second; with one it waits at most {@link #OPEN_PARK_NS}, unless
- * a stream's thread has turned within the last millisecond.
+ * With no stream open the background thread turns 100 times a second; with one 1000 times, which is enough
+ * for what has no hurry: what has is done by the streams' own threads, which wait as {@link BackOff} says.
  *
  * <p>Aeron's {@link AgentInvoker} is by-passed: it stops for ever when a thread that invokes it happens to be interrupted.
  */
 final class DriverPump implements AutoCloseable {
-  /** Longest rest while a stream is open: well under the 1 ms that a last message of a migration may wait. */
-  static final long OPEN_PARK_NS = 100_000;
-
   private static final long IDLE_PARK_NS = 10_000_000;
-  private static final long HELPED_PARK_NS = 1_000_000;
-  private static final int SPINS_BEFORE_PARK = 16;
+  private static final long ALERT_PARK_NS = 1_000_000;
 
   private final Agent driver;
   private final ErrorHandler errors;
@@ -55,7 +51,7 @@ final class DriverPump implements AutoCloseable {
     this.errors = errors;
     this.lingerNs = lingerNs;
     long nowNs = System.nanoTime();
-    lastHelpNs = nowNs - HELPED_PARK_NS;
+    lastHelpNs = nowNs - ALERT_PARK_NS;
     alertUntilNs = nowNs;
     thread = Thread.ofPlatform().daemon().name(threadName).unstarted(this::run);
   }
@@ -154,35 +150,34 @@ final class DriverPump implements AutoCloseable {
   }
 
   private void run() {
-    int idleTurns = 0;
+    boolean ownTurn = true;
     while (!closing) {
       runCommands();
       long nowNs = System.nanoTime();
       boolean alert = openStreams > 0 || alertUntilNs - nowNs > 0;
-      if (alert && nowNs - lastHelpNs < HELPED_PARK_NS && idleTurns > 0) {
-        LockSupport.parkNanos(this, HELPED_PARK_NS);
-        // One own turn in between, or the client's events would wait as long as the help lasts.
-        idleTurns = 0;
+      if (alert && !ownTurn && nowNs - lastHelpNs < ALERT_PARK_NS) {
+        // One own turn after each rest, or the client's events would wait as long as the help lasts.
+        ownTurn = true;
+        LockSupport.parkNanos(this, ALERT_PARK_NS);
+        continue;
       }
-      int work;
-      turn.lock();
-      try {
-        work = turnDriver() + turnClient();
-      } finally {
-        turn.unlock();
-      }
-      if (work > 0) {
-        idleTurns = 0;
-        Thread.onSpinWait();
-      } else if (++idleTurns > SPINS_BEFORE_PARK || !alert) {
-        LockSupport.parkNanos(this, alert ? OPEN_PARK_NS : IDLE_PARK_NS);
-      } else {
-        Thread.yield();
+      ownTurn = false;
+      if (turn() == 0) {
+        LockSupport.parkNanos(this, alert ? ALERT_PARK_NS : IDLE_PARK_NS);
       }
     }
     FutureTask<?> late;
     while ((late = commands.poll()) != null) {
       late.cancel(false);
+    }
+  }
+
+  private int turn() {
+    turn.lock();
+    try {
+      return turnDriver() + turnClient();
+    } finally {
+      turn.unlock();
     }
   }
 
@@ -201,14 +196,20 @@ final class DriverPump implements AutoCloseable {
   private int turnDriver() {
     try {
       return driver.doWork();
-    } catch (Exception e) {
+    } catch (Exception | LinkageError | InternalError e) {
+      // InternalError is what the JVM makes of a mapped page that could not be had, as when /dev/shm is full.
       errors.onError(e);
       return 0;
     }
   }
 
   private int turnClient() {
-    return client.invoke();
+    try {
+      return client.invoke();
+    } catch (Exception | LinkageError | InternalError e) {
+      errors.onError(e);
+      return 0;
+    }
   }
 
   /** Stops the background thread; commands that wait are cancelled. */

@@ -11,7 +11,8 @@ public interface FrameHandler {
    * Pages with content.
    *
    * @param space the number the two sides gave to what the pages belong to
-   * @param addresses start of each run in bytes, a multiple of 4096; only the first {@code runCount} entries, only during the call
+   * @param addresses start of each run in bytes, a multiple of 4096; only the first {@code runCount} entries, only during the
+   *     call
    * @param pageCounts length of each run in pages, at least 1
    * @param data the runs one behind the other: native read-only memory, valid during the call only
    */

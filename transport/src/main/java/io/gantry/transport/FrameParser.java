@@ -92,14 +92,9 @@ final class FrameParser {
       opened = FrameView.allocate(TransportOptions.MTU_MAX);
     }
     check(sealedBytes <= TransportOptions.MTU_MAX, "frame %d is longer than any datagram", sequence);
-    ByteBuffer header = view.bytes().slice(offset + Frame.VERSION_AT, Frame.HEADER_BYTES - Frame.VERSION_AT);
-    boolean genuine;
-    try {
-      genuine = with.open(sequence, header, view.range(offset + Frame.HEADER_BYTES, sealedBytes), opened.range(0, TransportOptions.MTU_MAX));
-    } finally {
-      view.bytes().clear();
-      opened.bytes().clear();
-    }
+    ByteBuffer bytes = view.bytes();
+    boolean genuine =
+        with.open(sequence, bytes, offset, bytes, offset + Frame.HEADER_BYTES, sealedBytes, opened.bytes(), 0);
     check(genuine, "frame %d was not sealed with this stream's key", sequence);
   }
 
@@ -120,7 +115,8 @@ final class FrameParser {
     check(length == Frame.HELLO_BYTES, "the first frame has a body of %d bytes", length);
     byte[] shown = new byte[StreamTicket.TOKEN_BYTES];
     bytes.get(at, shown);
-    check(MessageDigest.isEqual(shown, token), "the first frame of stream %d shows a token that is not expected", ticket.streamId());
+    check(MessageDigest.isEqual(shown, token), "the first frame of stream %d shows a token that is not expected",
+        ticket.streamId());
     int pageBytes = bytes.getInt(at + StreamTicket.TOKEN_BYTES);
     check(pageBytes == Frame.PAGE_BYTES, "the sender's pages have %d bytes, ours 4096", pageBytes);
     greeted = true;
@@ -191,7 +187,8 @@ final class FrameParser {
       // Grown as the pieces come: a number in a header is not worth a gigabyte.
       message = new byte[bodyBytes];
     }
-    check(type == messageType && total == messageLength && piece == messageFilled, "the pieces of a message do not fit in frame %d", sequence);
+    check(type == messageType && total == messageLength && piece == messageFilled,
+        "the pieces of a message do not fit in frame %d", sequence);
     check(bodyBytes <= messageLength - messageFilled, "a message is longer than announced in frame %d", sequence);
     check(bodyBytes > 0 || messageLength == 0, "frame %d holds an empty piece", sequence);
     if (message.length < messageFilled + bodyBytes) {

@@ -6,8 +6,8 @@ import java.nio.ByteOrder;
 import java.util.zip.CRC32C;
 
 /**
- * Two views of one native buffer: bytes in little-endian order, and memory. Made once per buffer, so that nothing is allocated per
- * frame but a slice. For one thread.
+ * Two views of one native buffer: bytes in little-endian order, and memory. Made once per buffer, so that nothing is allocated
+ * per frame but a slice. For one thread.
  */
 final class FrameView {
   private final ByteBuffer identity;

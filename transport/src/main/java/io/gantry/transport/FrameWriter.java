@@ -8,8 +8,9 @@ import java.util.zip.CRC32C;
 import org.agrona.MutableDirectBuffer;
 
 /**
- * Builds frames: in place in Aeron's claimed buffer, or, when the stream is sealed, in a buffer beside it from which it is encrypted
- * into the claim. {@link #begin}, fill {@link #body()} of {@link #view()}, then {@link #commit} or {@link #abandon}. For one thread.
+ * Builds frames: in place in Aeron's claimed buffer, or, when the stream is sealed, in a buffer beside it from which it is
+ * encrypted into the claim. {@link #begin}, fill {@link #body()} of {@link #view()}, then {@link #commit} or {@link #abandon}.
+ * For one thread.
  */
 final class FrameWriter {
   /** Aeron's own header in front of each claim (io.aeron.protocol.DataHeaderFlyweight). */
@@ -109,17 +110,19 @@ final class FrameWriter {
     claim(length);
     boolean sealed = false;
     try {
-      ByteBuffer header = plain.bytes().slice(Frame.VERSION_AT, Frame.HEADER_BYTES - Frame.VERSION_AT);
-      view.bytes().put(frameAt + Frame.VERSION_AT, header, 0, header.remaining());
-      seal.orElseThrow().seal(
-          sequence,
-          header,
-          plain.range(Frame.HEADER_BYTES, bodyBytes),
-          view.range(frameAt + Frame.HEADER_BYTES, length - Frame.HEADER_BYTES));
+      seal.orElseThrow()
+          .seal(
+              sequence,
+              plain.bytes(),
+              0,
+              plain.bytes(),
+              Frame.HEADER_BYTES,
+              bodyBytes,
+              view.bytes(),
+              frameAt + Frame.HEADER_BYTES);
+      MemorySegment.copy(plain.memory(0, Frame.HEADER_BYTES), 0, view.memory(frameAt, Frame.HEADER_BYTES), 0, Frame.HEADER_BYTES);
       sealed = true;
     } finally {
-      plain.bytes().clear();
-      view.bytes().clear();
       if (!sealed) {
         claim.abort();
       }

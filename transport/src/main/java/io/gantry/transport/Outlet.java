@@ -7,8 +7,8 @@ import java.time.Duration;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * A connected Aeron publication with the waiting that belongs to it: claims with back-pressure, flushes, and the sentences for what
- * can go wrong. Used by one thread at a time between {@link #enter} and {@link #exit}; {@link #close} from any.
+ * A connected Aeron publication with the waiting that belongs to it: claims with back-pressure, flushes, and the sentences for
+ * what can go wrong. Used by one thread at a time between {@link #enter} and {@link #exit}; {@link #close} from any.
  */
 final class Outlet implements AutoCloseable {
   /** Unsent bytes from which on the sending thread gives the driver more than one turn per claim. */

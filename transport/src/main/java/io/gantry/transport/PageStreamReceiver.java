@@ -15,8 +15,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The receiving end of a page stream. Polled by one thread at a time, on which the handler is called; the other methods are for any
- * thread. Nothing happens, not even the patience runs, without polling.
+ * The receiving end of a page stream. Polled by one thread at a time, on which the handler is called; the other methods are for
+ * any thread. Nothing happens, not even the patience runs, without polling.
  */
 public final class PageStreamReceiver implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(PageStreamReceiver.class);
@@ -126,7 +126,8 @@ public final class PageStreamReceiver implements AutoCloseable {
       state = State.RECEIVING;
     }
     if (isOpen() && gone && frames == 0) {
-      fail("the sender is gone before the end (closed, killed, or silent for " + transport.options().silence().toMillis() + " ms)");
+      fail("the sender is gone before the end (closed, killed, or silent for " + transport.options().silence().toMillis()
+          + " ms)");
     } else if (state == State.WAITING && frames == 0) {
       checkDeadline();
     }
@@ -209,8 +210,8 @@ public final class PageStreamReceiver implements AutoCloseable {
   }
 
   /**
-   * Stops receiving; a stream that had not ended breaks for the sender. Waits for a call of the handler that is under way, unless it
-   * is this thread's own. Idempotent.
+   * Stops receiving; a stream that had not ended breaks for the sender. Waits for a call of the handler that is under way,
+   * unless it is this thread's own. Idempotent.
    */
   @Override
   public void close() {

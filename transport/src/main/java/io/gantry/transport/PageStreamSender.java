@@ -5,9 +5,9 @@ import java.nio.ByteBuffer;
 import java.util.Objects;
 
 /**
- * The sending end of a page stream. One thread at a time; {@link #close()} from any. Calls block while the receiver is behind, up to
- * the patience given to {@link PageTransport#connect}, and throw {@link TransportException} when the stream is broken, from then on
- * always with the same reason.
+ * The sending end of a page stream. One thread at a time; {@link #close()} from any. Calls block while the receiver is behind,
+ * up to the patience given to {@link PageTransport#connect}, and throw {@link TransportException} when the stream is broken,
+ * from then on always with the same reason.
  *
  * <p>What is sent arrives complete and in order, or the stream breaks.
  */
@@ -342,7 +342,8 @@ public final class PageStreamSender implements AutoCloseable {
       throw new IllegalArgumentException("A run starts at a page, not at 0x" + Long.toHexString(address));
     }
     if (pageCount < 1 || pageCount > (Long.MAX_VALUE - address) / Frame.PAGE_BYTES) {
-      throw new IllegalArgumentException("A run has at least one page and ends in the address space, not " + pageCount + " pages");
+      throw new IllegalArgumentException("A run has at least one page and ends in the address space, not " + pageCount
+          + " pages");
     }
   }
 

@@ -28,11 +28,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A node's end of all page streams: an embedded Aeron media driver with its client, one UDP socket to receive on, and one background
- * thread. Safe for any thread; the streams it opens are each for one thread at a time and independent of each other.
+ * A node's end of all page streams: an embedded Aeron media driver with its client, one UDP socket to receive on, and one
+ * background thread. Safe for any thread; the streams it opens are each for one thread at a time and independent of each other.
  *
- * <p>The driver's buffers live in a directory of their own under {@link TransportOptions#directory()}, deleted by {@link #close()};
- * what a killed process left there is deleted by the next transport that opens.
+ * <p>The driver's buffers live in a directory of their own under {@link TransportOptions#directory()}, deleted by {@link
+ * #close()}; what a killed process left there is deleted by the next transport that opens.
  */
 public final class PageTransport implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(PageTransport.class);
@@ -172,15 +172,15 @@ public final class PageTransport implements AutoCloseable {
       socket.setOption(StandardSocketOptions.SO_SNDBUF, wanted.windowBytes());
       int receive = socket.getOption(StandardSocketOptions.SO_RCVBUF);
       int send = socket.getOption(StandardSocketOptions.SO_SNDBUF);
-      // Linux reports twice what it lets a user have, to cover its overhead (man 7 socket, SO_RCVBUF).
-      int window = Math.max(wanted.mtuBytes(), Math.min(wanted.windowBytes(), receive / 2));
+      // The JDK halves what Linux reports, which is twice what it lets a user have (man 7 socket, SO_RCVBUF).
+      int window = Math.max(wanted.mtuBytes(), Math.min(wanted.windowBytes(), receive) / 32 * 32);
       if (window < wanted.windowBytes()) {
         LOG.warn(
             "The kernel grants a receive buffer of {} bytes, so the window is {} instead of {} and moves are slower; "
                 + "sysctl net.core.rmem_max={} and net.core.wmem_max={} help",
             receive, window, wanted.windowBytes(), 2 * wanted.windowBytes(), wanted.windowBytes());
       }
-      if (send / 2 < wanted.mtuBytes() || receive < wanted.mtuBytes()) {
+      if (send < wanted.mtuBytes() || receive < wanted.mtuBytes()) {
         throw new TransportException(
             "The kernel's socket buffers (" + receive + " and " + send + " bytes) do not hold one datagram of "
                 + wanted.mtuBytes() + " bytes; raise net.core.rmem_max and net.core.wmem_max or lower the transport's MTU");

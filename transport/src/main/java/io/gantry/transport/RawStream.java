@@ -11,8 +11,8 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * A plain Aeron stream with the transport's own settings: claimed messages of the largest size that nobody fills, checks or looks at.
- * What a page stream is compared with.
+ * A plain Aeron stream with the transport's own settings: claimed messages of the largest size that nobody fills, checks or
+ * looks at. What a page stream is compared with.
  */
 public final class RawStream {
   private static final int FRAMES_PER_POLL = 4;
@@ -26,7 +26,8 @@ public final class RawStream {
    * @return bytes per second, from the first claim to the last byte's leaving
    * @throws TransportException when the receiver is missing, vanishes, or makes no progress for {@code patience}
    */
-  public static double send(PageTransport transport, InetSocketAddress remote, StreamTicket ticket, long bytes, Duration patience) {
+  public static double send(PageTransport transport, InetSocketAddress remote, StreamTicket ticket, long bytes,
+      Duration patience) {
     try (Outlet outlet = transport.openOutlet(remote, ticket, patience)) {
       outlet.enter();
       try {

@@ -9,9 +9,9 @@ import java.util.Objects;
 import java.util.Optional;
 
 /**
- * What both ends of one stream must know, agreed over a protected link before: the stream's number, a random token that the sender
- * shows first, and, if the pages are to be sealed, a key. A ticket is good for one stream. Immutable; the secrets are not in
- * {@link #toString()}, only in {@link #text()}.
+ * What both ends of one stream must know, agreed over a protected link before: the stream's number, a random token that the
+ * sender shows first, and, if the pages are to be sealed, a key. A ticket is good for one stream. Immutable; the secrets are
+ * not in {@link #toString()}, only in {@link #text()}.
  */
 public final class StreamTicket {
   /** Bytes of a token: 128 bits. */
@@ -75,7 +75,8 @@ public final class StreamTicket {
   public static StreamTicket parse(String text) {
     String[] parts = text.split(":", -1);
     if (parts.length != 2 && parts.length != 3) {
-      throw new IllegalArgumentException("A stream ticket is number:token or number:token:key, not a text of " + parts.length + " parts");
+      throw new IllegalArgumentException("A stream ticket is number:token or number:token:key, not a text of " + parts.length
+          + " parts");
     }
     try {
       Optional<StreamKey> key = parts.length == 3 ? Optional.of(StreamKey.of(HEX.parseHex(parts[2]))) : Optional.empty();
@@ -102,8 +103,8 @@ public final class StreamTicket {
   }
 
   /**
-   * The Aeron session this stream uses. It is derived from the token, so that the receiving driver drops every other session before
-   * it costs memory; one-way, because a session number travels in the clear.
+   * The Aeron session this stream uses. It is derived from the token, so that the receiving driver drops every other session
+   * before it costs memory; one-way, because a session number travels in the clear.
    */
   int sessionId() {
     try {

@@ -6,13 +6,13 @@ import java.time.Duration;
 import java.util.Objects;
 
 /**
- * Settings of a {@link PageTransport}. Immutable; {@link #on(InetAddress)} gives the defaults, the {@code with…} methods change one.
- * Why the defaults are what they are: {@code docs/decisions/transport-settings.md}.
+ * Settings of a {@link PageTransport}. Immutable; {@link #on(InetAddress)} gives the defaults, the {@code with…} methods change
+ * one. Why the defaults are what they are: {@code docs/decisions/transport-settings.md}.
  *
  * @param bind address to receive on
  * @param port UDP port, 0 for any free one
- * @param mtuBytes largest datagram, {@value #MTU_MIN} to {@value #MTU_MAX}, a multiple of 32; what does not fit the link's own MTU is
- *     fragmented by IP
+ * @param mtuBytes largest datagram, {@value #MTU_MIN} to {@value #MTU_MAX}, a multiple of 32; what does not fit the link's own
+ *     MTU is fragmented by IP
  * @param termBytes length of one of the three terms of a log buffer, a power of two, 64 KiB to 1 GiB
  * @param windowBytes most bytes in flight, at most half of {@code termBytes}; made smaller when the kernel grants smaller buffers
  * @param messageBytesMax largest message that a receiver puts together, 1 byte to 1 GiB
@@ -57,10 +57,10 @@ public record TransportOptions(
     require(silence.toMillis() >= 300, "The silence that ends a stream is 300 ms or more, not " + silence.toMillis() + " ms");
   }
 
-  /** Defaults: any port, MTU {@value #MTU_MAX}, 16 MiB terms, 2 MiB window, 1 s of silence, {@code /dev/shm}. */
+  /** Defaults: any port, MTU {@value #MTU_MAX}, 4 MiB terms, 1 MiB window, 1 s of silence, {@code /dev/shm}. */
   public static TransportOptions on(InetAddress bind) {
     return new TransportOptions(
-        bind, 0, MTU_MAX, 16 << 20, 2 << 20, MESSAGE_BYTES_MAX, Duration.ofSeconds(1), Path.of("/dev/shm"));
+        bind, 0, MTU_MAX, 4 << 20, 1 << 20, MESSAGE_BYTES_MAX, Duration.ofSeconds(1), Path.of("/dev/shm"));
   }
 
   /** The same with another port. */

@@ -294,15 +294,20 @@ class PageStreamTest {
     StreamTicket ticket = StreamTicket.random();
     try (PageStreamReceiver receiver = two.listen(ticket, new Recorder()); PageStreamSender sender = two.connect(ticket)) {
       Filler filler = data -> data.fill((byte) 1);
-      assertThatThrownBy(() -> sender.pages(1, new long[] {1}, new int[] {1}, 1, filler)).hasMessageContaining("starts at a page");
-      assertThatThrownBy(() -> sender.pages(1, new long[] {-4096}, new int[] {1}, 1, filler)).hasMessageContaining("starts at a page");
-      assertThatThrownBy(() -> sender.pages(1, new long[] {0}, new int[] {0}, 1, filler)).hasMessageContaining("at least one page");
-      assertThatThrownBy(() -> sender.pages(1, new long[] {0}, new int[] {16}, 1, filler)).hasMessageContaining("at most 15 pages");
+      assertThatThrownBy(() -> sender.pages(1, new long[] {1}, new int[] {1}, 1, filler))
+          .hasMessageContaining("starts at a page");
+      assertThatThrownBy(() -> sender.pages(1, new long[] {-4096}, new int[] {1}, 1, filler))
+          .hasMessageContaining("starts at a page");
+      assertThatThrownBy(() -> sender.pages(1, new long[] {0}, new int[] {0}, 1, filler))
+          .hasMessageContaining("at least one page");
+      assertThatThrownBy(() -> sender.pages(1, new long[] {0}, new int[] {16}, 1, filler))
+          .hasMessageContaining("at most 15 pages");
       assertThatThrownBy(() -> sender.pages(1, new long[16], new int[16], 16, filler)).hasMessageContaining("1 to 15 runs");
       assertThatThrownBy(() -> sender.zero(1, 4096, 0)).hasMessageContaining("at least one page");
       sender.end();
       sender.end();
-      assertThatThrownBy(() -> sender.message(1, new byte[1])).isInstanceOf(TransportException.class).hasMessageContaining("ended");
+      assertThatThrownBy(() -> sender.message(1, new byte[1]))
+          .isInstanceOf(TransportException.class).hasMessageContaining("ended");
       assertThat(receiver.state()).isNotEqualTo(PageStreamReceiver.State.FAILED);
     }
   }

@@ -11,9 +11,12 @@ import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Measures streams between two JVMs on loopback: a raw one, and page streams whose pages are copied in and copied out.
@@ -53,20 +56,23 @@ public final class StreamSpeed {
   }
 
   /** Runs the receiving side in a JVM of its own. */
-  static Speed twoJvms(TransportOptions options, long bytes) throws IOException {
+  static Speed twoJvms(TransportOptions options, long bytes) throws IOException, InterruptedException {
     StreamTicket warm = StreamTicket.random();
     StreamTicket raw = StreamTicket.random();
     StreamTicket warmPages = StreamTicket.random();
     StreamTicket pages = StreamTicket.random();
+    StreamTicket warmSealed = StreamTicket.randomSealed();
     StreamTicket sealed = StreamTicket.randomSealed();
     StreamTicket latency = StreamTicket.random();
     List<String> command = new ArrayList<>(List.of(System.getProperty("java.home") + "/bin/java"));
-    command.addAll(List.of("-Xmx256m", "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED", "--enable-native-access=ALL-UNNAMED"));
+    command.addAll(List.of("-Xmx256m", "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED",
+        "--enable-native-access=ALL-UNNAMED"));
     command.addAll(List.of("-cp", System.getProperty("java.class.path"), StreamSpeed.class.getName(), "receive"));
     command.addAll(List.of("" + bytes, "" + options.mtuBytes(), "" + options.termBytes(), "" + options.windowBytes()));
-    for (StreamTicket ticket : List.of(warm, raw, warmPages, pages, sealed, latency)) {
+    for (StreamTicket ticket : List.of(warm, raw, warmPages, pages, warmSealed, sealed, latency)) {
       command.add(ticket.text());
     }
+    // Logs go to the error output, so that the figures stand alone on the other.
     Process child = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
     try (PageTransport transport = PageTransport.open(options);
         BufferedReader output = new BufferedReader(new InputStreamReader(child.getInputStream(), StandardCharsets.UTF_8))) {
@@ -75,17 +81,19 @@ public final class StreamSpeed {
       RawStream.send(transport, remote, raw, bytes, PATIENCE);
       sendPages(transport, remote, warmPages, bytes / 2);
       sendPages(transport, remote, pages, bytes);
+      sendPages(transport, remote, warmSealed, bytes / 2);
       sendPages(transport, remote, sealed, bytes);
       output.readLine();
       double rawSpeed = Double.parseDouble(output.readLine());
       output.readLine();
       double pageSpeed = Double.parseDouble(output.readLine());
+      output.readLine();
       double sealedSpeed = Double.parseDouble(output.readLine());
       long[] ns = new long[200];
       try (PageStreamSender sender = transport.connect(remote, latency, PATIENCE)) {
         for (int i = 0; i < ns.length; i++) {
           // The receiver has rested for a while; nanoTime is the machine's own clock, the same in both JVMs.
-          java.util.concurrent.locks.LockSupport.parkNanos(5_000_000);
+          LockSupport.parkNanos(5_000_000);
           long startNs = System.nanoTime();
           sender.message(1, new byte[2000]);
           sender.flush();
@@ -93,7 +101,10 @@ public final class StreamSpeed {
         }
         sender.end();
       }
-      java.util.Arrays.sort(ns);
+      Arrays.sort(ns);
+      if (!child.waitFor(20, TimeUnit.SECONDS)) {
+        throw new IllegalStateException("The receiving JVM does not end");
+      }
       return new Speed(rawSpeed, pageSpeed, sealedSpeed, ns[ns.length / 2], ns[ns.length - 1]);
     } finally {
       child.destroyForcibly();
@@ -131,11 +142,11 @@ public final class StreamSpeed {
       System.out.println(transport.address().getPort());
       System.out.println(RawStream.receive(transport, StreamTicket.parse(args[5]), bytes / 2, PATIENCE));
       System.out.println(RawStream.receive(transport, StreamTicket.parse(args[6]), bytes, PATIENCE));
-      for (int i = 7; i <= 9; i++) {
+      for (int i = 7; i <= 10; i++) {
         System.out.println(receivePages(transport, StreamTicket.parse(args[i])));
       }
       Reporter reporter = new Reporter();
-      try (PageStreamReceiver receiver = transport.listen(StreamTicket.parse(args[10]), reporter, PATIENCE)) {
+      try (PageStreamReceiver receiver = transport.listen(StreamTicket.parse(args[11]), reporter, PATIENCE)) {
         receiver.run();
       }
     }
