@@ -96,21 +96,15 @@ public final class DescriptorTable implements AutoCloseable {
     int file = (int) Libc.syscall(SyscallNumber.OPENAT, infos, name.address(), Fd.O_RDONLY | Fd.O_CLOEXEC, 0, 0, 0);
     Libc.check(file, () -> "open(/proc/" + pid + "/fdinfo/" + fd + ")");
     try {
+      var text = new StringBuilder();
       var buffer = Scratch.get();
-      StringBuilder text = null;
-      while (true) {
-        long length = Libc.check(Fd.read(file, buffer), () -> "read(/proc/" + pid + "/fdinfo/" + fd + ")");
-        var part = new String(buffer.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.ISO_8859_1);
-        // A seq_file hands out at most its own buffer: an epoll instance with many targets needs several reads.
-        if (length == 0) {
-          return text == null ? "" : text.toString();
-        }
-        if (text == null) {
-          text = new StringBuilder(part);
-        } else {
-          text.append(part);
-        }
-      }
+      long length;
+      do {
+        length = Libc.check(Fd.read(file, buffer), () -> "read(/proc/" + pid + "/fdinfo/" + fd + ")");
+        text.append(new String(buffer.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.ISO_8859_1));
+        // The kernel hands out the whole text as far as it fits (single_open in fs/proc/fd.c): less than that is the end.
+      } while (length == buffer.byteSize());
+      return text.toString();
     } finally {
       Fd.close(file);
     }

@@ -5,22 +5,29 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** The text of {@code /proc/PID/fdinfo/N} ({@code man 5 proc_pid_fdinfo}): lines of a key, a colon, and a value. */
-record DescriptorInfo(String text) {
+final class DescriptorInfo {
+  private final String text;
+  private final long position;
+  private final int flags;
+
+  DescriptorInfo(String text) {
+    this.text = text;
+    this.position = Long.parseLong(required("pos"));
+    this.flags = Integer.parseInt(required("flags"), 8);
+  }
+
+  /** File offset, bytes. */
   long position() {
-    return Long.parseLong(required("pos"));
+    return position;
   }
 
   /** Status and access flags, without {@code O_CLOEXEC}, which belongs to the descriptor. */
   int statusFlags() {
-    return flags() & ~Fd.O_CLOEXEC;
+    return flags & ~Fd.O_CLOEXEC;
   }
 
   boolean closeOnExec() {
-    return (flags() & Fd.O_CLOEXEC) != 0;
-  }
-
-  private int flags() {
-    return Integer.parseInt(required("flags"), 8);
+    return (flags & Fd.O_CLOEXEC) != 0;
   }
 
   boolean has(String key) {

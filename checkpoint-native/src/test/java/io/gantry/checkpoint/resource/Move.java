@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import org.awaitility.Awaitility;
 
 /**
@@ -50,6 +51,27 @@ final class Move implements AutoCloseable {
         move.awaitQuiet();
       }
       return move;
+    } catch (RuntimeException | Error e) {
+      source.close();
+      throw e;
+    }
+  }
+
+  /** Starts any program with its console in a file and waits until {@code ready} says that it has opened what it opens. */
+  static Move beginProgram(Path directory, Predicate<String> ready, String... command) {
+    var quoted = new ArrayList<>(List.of("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"));
+    quoted.add("exec \"$@\" </dev/null >" + directory.resolve("console.log") + " 2>&1");
+    quoted.add("sh");
+    quoted.addAll(List.of(command));
+    var source = Workload.run(command[0], quoted);
+    try {
+      Awaitility.await()
+          .atMost(Duration.ofSeconds(20))
+          .pollInterval(Duration.ofMillis(20))
+          .until(
+              () ->
+                  Files.exists(directory.resolve("console.log")) && ready.test(Files.readString(directory.resolve("console.log"))));
+      return new Move("nothing", directory, source);
     } catch (RuntimeException | Error e) {
       source.close();
       throw e;
