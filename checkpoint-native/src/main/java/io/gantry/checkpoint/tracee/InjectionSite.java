@@ -5,7 +5,6 @@ import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.Ptrace;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -58,7 +57,7 @@ final class InjectionSite {
             .filter(m -> m.name().equals(Mapping.VDSO))
             .findFirst()
             .orElseThrow(() -> new CheckpointException("process " + pid + " has no vdso, so no call can be injected into it"));
-    long code = codeAddress(pid, vdso);
+    long code = codeAddress(thread, vdso);
     int size = Math.ceilDiv(SPARE + SignalFrame.XSAVE + xsaveBytes + 64 + (CALLS_MAX + 1) * CallBatch.ENTRY_BYTES + DATA_MAX, PAGE) * PAGE;
     long area = 0;
     var stack = mappings.stream().filter(m -> m.name().equals(Mapping.STACK)).findFirst();
@@ -112,32 +111,51 @@ final class InjectionSite {
                         + thread.tid()));
   }
 
-  private static long codeAddress(int pid, Mapping vdso) {
+  private static long codeAddress(StoppedThread thread, Mapping vdso) {
+    int pid = thread.pid();
     int length = (int) (vdso.end() - vdso.start());
     byte[] image = ProcessVm.read(pid, vdso.start(), length);
     var elf = ByteBuffer.wrap(image).order(ByteOrder.LITTLE_ENDIAN);
     // e_shoff, e_shentsize, e_shnum: the section headers are the last thing in the image.
     long end = elf.getLong(40) + (long) elf.getShort(58) * elf.getShort(60);
-    int from = (int) (Math.max(end, ELF_HEADER) + 63) & ~63;
-    boolean free = from + CallLoop.length() <= length;
-    // Not zero when an agent died in the middle: then it is our own code that lies there.
-    boolean ours = free && Arrays.equals(image, from, from + CallLoop.length(), CallLoop.code(), 0, CallLoop.length());
-    for (int i = from; free && !ours && i < from + CallLoop.length(); i++) {
-      free = image[i] == 0;
+    refuseWhileRunning(thread.process(), vdso.start() + end, vdso.end());
+    int first = (int) (Math.max(end, ELF_HEADER) + 63) & ~63;
+    for (int from = first; from + CallLoop.length() <= length; from += CallLoop.length()) {
+      if (isFree(image, from)) {
+        return vdso.start() + from;
+      }
     }
-    if (!free) {
-      throw new CheckpointException(
-          "the vdso of process "
-              + pid
-              + " has no "
-              + CallLoop.length()
-              + " unused bytes behind its image ("
-              + end
-              + " of "
-              + length
-              + " bytes are taken), so no call can be injected");
+    throw new CheckpointException(
+        "the vdso of process "
+            + pid
+            + " has no "
+            + CallLoop.length()
+            + " unused bytes behind its image ("
+            + end
+            + " of "
+            + length
+            + " bytes are taken), so no call can be injected");
+  }
+
+  /** Zero, or left by an agent that died in the middle: then it is our own code that lies there, perhaps not all of it. */
+  private static boolean isFree(byte[] image, int from) {
+    byte[] code = CallLoop.code();
+    for (int i = 0; i < code.length; i++) {
+      if (image[from + i] != 0 && image[from + i] != code[i]) {
+        return false;
+      }
     }
-    return vdso.start() + from;
+    return true;
+  }
+
+  private static void refuseWhileRunning(StoppedProcess process, long start, long end) {
+    for (var thread : process.threads()) {
+      long at = thread.registers().instructionPointer();
+      if (Long.compareUnsigned(at, start) >= 0 && Long.compareUnsigned(at, end) < 0) {
+        throw new CheckpointException(
+            thread + " still runs calls that were injected by an agent that has died; it will come back by itself, try again");
+      }
+    }
   }
 
   private void poke(int tid, byte[] bytes) {

@@ -3,6 +3,7 @@ package io.gantry.checkpoint.tracee;
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.Ptrace;
+import io.gantry.checkpoint.linux.Wait;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -13,6 +14,8 @@ import java.util.Optional;
  * the freezer. Only the tracer thread that stopped them may use it.
  */
 public final class StoppedTree implements AutoCloseable {
+  private static final long END_MAX_NS = Duration.ofSeconds(2).toNanos();
+
   private final List<StoppedProcess> processes;
   private final List<ZombieProcess> zombies;
   private boolean released;
@@ -88,10 +91,27 @@ public final class StoppedTree implements AutoCloseable {
     if (!released) {
       released = true;
       for (var process : processes) {
+        boolean killed = false;
         for (var thread : process.threads()) {
-          // ESRCH: killed while it was stopped, which is all right.
-          Ptrace.detach(thread.tid(), 0);
+          killed |= Ptrace.detach(thread.tid(), 0) == -Errno.ESRCH;
         }
+        if (killed) {
+          acknowledgeEnd(process);
+        }
+      }
+    }
+  }
+
+  /** A process that was killed while we traced it stays a zombie, unseen by its parent, until its tracer has seen its end. */
+  private static void acknowledgeEnd(StoppedProcess process) {
+    long end = System.nanoTime() + END_MAX_NS;
+    for (var thread : process.threads().reversed()) {
+      if (thread.tid() == process.pid() && process.parentPid() == ProcessHandle.current().pid()) {
+        continue; // we are the parent as well, and whoever asks for the exit status is to find it
+      }
+      int status = StopWait.await(thread.tid(), end);
+      while (Wait.stopped(status)) {
+        status = StopWait.await(thread.tid(), end);
       }
     }
   }
