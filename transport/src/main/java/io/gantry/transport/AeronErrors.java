@@ -22,7 +22,7 @@ final class AeronErrors implements ErrorHandler {
   @Override
   public void onError(Throwable error) {
     count.incrementAndGet();
-    if (closing) {
+    if (closing || isRejection(error)) {
       return;
     }
     synchronized (seen) {
@@ -34,6 +34,11 @@ final class AeronErrors implements ErrorHandler {
     }
     LOG.warn("Aeron: {} (logged once, counted from now on)", sentence(error));
     LOG.debug("Aeron", error);
+  }
+
+  /** A receiver's refusal is an error to Aeron; to us it is an answer, which the sender passes on. */
+  private static boolean isRejection(Throwable error) {
+    return error.getMessage() != null && error.getMessage().contains("onPublicationError");
   }
 
   /** From now on errors are only counted: closing is expected to make some. */
