@@ -127,7 +127,8 @@ final class Outlet implements AutoCloseable {
     while (unsent() > 0) {
       int work = pump.help();
       checkUsable();
-      if (!publication.isConnected()) {
+      // A receiver that has got everything may close before this thread sees that everything has left.
+      if (!publication.isConnected() && unsent() > 0) {
         throw fail(whyGone());
       }
       long now = mark();
