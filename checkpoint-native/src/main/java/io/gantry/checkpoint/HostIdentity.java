@@ -92,6 +92,19 @@ final class HostIdentity {
     }
   }
 
+  /** Whether the kernel forbids to move its own mappings ({@code sl} among the VmFlags, Documentation/filesystems/proc.rst). */
+  static boolean isVdsoSealed() {
+    boolean inVdso = false;
+    for (var line : read(Path.of("/proc/self/smaps")).split("\n")) {
+      if (line.endsWith("[vdso]")) {
+        inVdso = true;
+      } else if (inVdso && line.startsWith("VmFlags:")) {
+        return (line + " ").contains(" sl ");
+      }
+    }
+    return false;
+  }
+
   /** Whether bit {@code capability} (linux/capability.h) is in this process's effective set. */
   static boolean hasCapability(int capability) {
     return read(Path.of("/proc/self/status"))

@@ -20,8 +20,14 @@ public final class StreamMessage {
   /** Content of a file that travels along: the console, or a file that is open but deleted. */
   public static final int FILE_DATA = 5;
 
-  /** Nothing follows; carries the digest. */
+  /** {@code end_entry}: nothing follows; carries the digest. */
   public static final int END = 6;
+
+  /** {@code tree_plan_entry}: how the stubs of the round that follows come to be; comes before {@link #ROUND_BEGIN}. */
+  public static final int TREE_PLAN = 7;
+
+  /** {@code descriptors_entry}: every open file and who has it under which number. */
+  public static final int DESCRIPTORS = 8;
 
   private StreamMessage() {}
 }

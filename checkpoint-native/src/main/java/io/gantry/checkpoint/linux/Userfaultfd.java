@@ -34,6 +34,11 @@ public final class Userfaultfd implements AutoCloseable {
     this.fd = fd;
   }
 
+  /** One for this process itself, to see whether the kernel has what is needed. */
+  public static Userfaultfd open() {
+    return adopt((int) Libc.check(Libc.syscall(SyscallNumber.USERFAULTFD, CREATE_FLAGS, 0, 0), () -> "userfaultfd()"));
+  }
+
   /** Takes over a descriptor on which nothing has been done yet; closes it when the kernel lacks what is needed (6.7 has it). */
   public static Userfaultfd adopt(int fd) {
     var argument = Scratch.get();

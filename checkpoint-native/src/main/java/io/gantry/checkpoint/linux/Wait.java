@@ -18,6 +18,9 @@ public final class Wait {
   private static final int WEXITED = 4;
   private static final int WNOWAIT = 0x0100_0000;
   private static final int WALL = 0x4000_0000;
+
+  /** {@code __WALL} for a {@code wait4} that somebody else is made to call: children of every kind. */
+  public static final int ALL_KINDS = WALL;
   private static final int P_PID = 1;
   private static final int CLD_EXITED = 1;
 

@@ -1,6 +1,9 @@
 package io.gantry.checkpoint.memory;
 
-import io.gantry.checkpoint.tracee.RemoteTask;
-
-/** A process whose threads are all stopped, with one of them in which system calls can be run (on its tracer thread). */
-public record FrozenProcess(ProcessRef process, RemoteTask task) {}
+/**
+ * A process whose threads are all stopped and in which nothing is run any more: what an injection leaves in its stack for a moment
+ * would be taken for the program's own.
+ *
+ * @param programBreak what {@code brk(0)} returns in it
+ */
+public record FrozenProcess(ProcessRef process, long programBreak) {}

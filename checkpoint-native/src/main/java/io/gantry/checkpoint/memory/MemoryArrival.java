@@ -309,6 +309,18 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     return vma.fromSharedObject() ? shared.get(vma.object()).mapsName() : layout.path(vma.object());
   }
 
+  /** Where the vdso of a process is in the final layout: its first address and its size in bytes. After {@link #finish}. */
+  public Vdso vdso(int nsPid) {
+    return vmas(processes.get(nsPid).description).stream()
+        .filter(vma -> vma.is(VmaStatus.VDSO))
+        .findFirst()
+        .map(vma -> new Vdso(vma.start(), Math.toIntExact(vma.bytes())))
+        .orElseThrow(() -> new CheckpointException("process " + nsPid + " has no vdso, without which it cannot be recreated"));
+  }
+
+  /** A mapped vdso. */
+  public record Vdso(long start, int bytes) {}
+
   /** Processes of the last round, parents before their children. */
   public List<Integer> processes() {
     return List.copyOf(processes.keySet());

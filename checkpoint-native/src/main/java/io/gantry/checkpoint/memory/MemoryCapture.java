@@ -10,7 +10,6 @@ import io.gantry.checkpoint.image.round_end;
 import io.gantry.checkpoint.image.round_process;
 import io.gantry.checkpoint.linux.KcmpVm;
 import io.gantry.checkpoint.linux.KernelException;
-import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.linux.Userfaultfd;
 import io.gantry.checkpoint.procfs.ProcessGoneException;
 import io.gantry.checkpoint.procfs.TaskState;
@@ -20,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * The memory of a container on its way out: round after round everything that is new since the one before, and the last of it when
@@ -124,7 +124,7 @@ public final class MemoryCapture implements AutoCloseable {
                           "process " + process.process().pid()
                               + " shares its address space with its parent (vfork), or its parent is about to be reaped; neither lasts, so let the container run on for a moment and freeze it again"));
       visit.tracker.readLayout(true);
-      breaks.put(process.process().nsPid(), process.task().call("brk", SyscallNumber.BRK, 0));
+      breaks.put(process.process().nsPid(), process.programBreak());
       present.add(visit);
     }
     dropOrphans(present);
@@ -193,7 +193,8 @@ public final class MemoryCapture implements AutoCloseable {
     }
   }
 
-  private void forget(int nsPid) {
+  /** The destination has given up what it has of this process, so everything of it is sent again. */
+  public void forget(int nsPid) {
     var tracker = trackers.remove(nsPid);
     if (tracker != null) {
       tracker.close();
@@ -265,6 +266,11 @@ public final class MemoryCapture implements AutoCloseable {
         round_end.newBuilder().setRound(number).setDigest(ByteString.copyFrom(digest.bytes())).build().toByteArray());
     sink.flush();
     return new Round(batch.pagesSent(), batch.zeroPages(), present.size());
+  }
+
+  /** Processes, as the container counts, of which the destination has the memory after the last round. */
+  public Set<Integer> covered() {
+    return Set.copyOf(trackers.keySet());
   }
 
   /** Private pages known to have been written since they were last sent, without resetting anything. */

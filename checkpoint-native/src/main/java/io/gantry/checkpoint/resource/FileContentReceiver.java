@@ -19,6 +19,9 @@ import java.util.function.IntSupplier;
  * again. One thread at a time. Holds one descriptor for each deleted file until closed.
  */
 public final class FileContentReceiver implements AutoCloseable {
+  /** As containers are born with: see {@code Birth}. */
+  private static final int CONSOLE_MODE = 0640;
+
   private record Received(int fd, String path) {}
 
   private final Path console;
@@ -43,7 +46,8 @@ public final class FileContentReceiver implements AutoCloseable {
       OwnFile.setMode(file.fd, entry.getGhost().getMode() & 07777);
       write(Path.of("/proc/self/fd/" + file.fd), file.path, entry, StandardOpenOption.WRITE);
     } else {
-      write(console, console.toString(), entry, StandardOpenOption.WRITE, StandardOpenOption.CREATE);
+      makeConsole();
+      write(console, console.toString(), entry, StandardOpenOption.WRITE);
     }
   }
 
@@ -59,6 +63,14 @@ public final class FileContentReceiver implements AutoCloseable {
     } catch (IOException e) {
       throw new CheckpointException("writing the content of %s that came with the container: %s".formatted(name, e.getMessage()), e);
     }
+  }
+
+  private void makeConsole() {
+    int fd = Fd.tryOpen(console.toString(), Fd.O_WRONLY | Fd.O_CREAT | Fd.O_CLOEXEC, CONSOLE_MODE);
+    if (fd < 0) {
+      throw new CheckpointException("making the console file " + console + ": " + Errno.describe(-fd));
+    }
+    Fd.close(fd);
   }
 
   /** Under the same path, so that {@code /proc/PID/fd} shows it as before. */

@@ -40,7 +40,10 @@ public final class StateDigest {
     var canonical = thread.toBuilder();
     if (canonical.hasTc()) {
       // The main thread's own fields say the same about the mask.
-      canonical.getTcBuilder().setTimers(withoutTimes(thread.getTc().getTimers())).setBlkSigset(0);
+      canonical.getTcBuilder().setBlkSigset(0);
+    }
+    if (thread.getTc().hasTimers()) {
+      canonical.getTcBuilder().setTimers(withoutTimes(thread.getTc().getTimers()));
     }
     if (canonical.hasThreadCore()) {
       canonical.getThreadCoreBuilder().clearInterruptedCall().clearSchedNice().clearSchedPolicy().clearSchedPrio();

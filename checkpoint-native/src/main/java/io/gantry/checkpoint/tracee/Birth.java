@@ -36,16 +36,17 @@ public final class Birth {
   /**
    * Creates cgroup, namespaces, console and process. When this returns the command runs and depends on nothing of the agent's.
    *
+   * @param group directory below Gantry's own in the cgroup v2 hierarchy, created when it is missing
    * @throws CheckpointException when the program cannot be found or started, or the name is in use; nothing is left behind
    */
-  public static ContainerHandle create(ContainerSpec spec) {
+  public static ContainerHandle create(ContainerSpec spec, String group) {
     if (!Files.isDirectory(spec.workingDirectory())) {
       throw new CheckpointException("working directory " + spec.workingDirectory() + " does not exist");
     }
     var program = findProgram(spec);
     var console = spec.directory().resolve(CONSOLE);
     boolean consoleIsNew = !Files.exists(console);
-    var cgroup = Cgroup.create(spec.name());
+    var cgroup = Cgroup.create(group + "/" + spec.name());
     try (var tracer = new TracerThread("birth of " + spec.name())) {
       return tracer.call(() -> create(spec, program, cgroup), LIMIT);
     } catch (RuntimeException failed) {

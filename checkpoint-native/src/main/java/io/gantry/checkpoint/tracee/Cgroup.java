@@ -48,6 +48,17 @@ public record Cgroup(Path path) {
     return new Cgroup(path);
   }
 
+  /** Removes the directory that holds containers of one agent, and Gantry's own, as far as they are empty. */
+  public static void removeGroupIfEmpty(String group) {
+    for (var directory : List.of(mountPoint().resolve(PARENT).resolve(group), mountPoint().resolve(PARENT))) {
+      try {
+        Files.deleteIfExists(directory);
+      } catch (IOException inUse) {
+        return;
+      }
+    }
+  }
+
   public boolean exists() {
     return Files.isDirectory(path);
   }

@@ -77,7 +77,7 @@ public final class StoppedProcess {
   }
 
   /** Takes everything out of the process that injection put there. */
-  void clean() {
+  public void clean() {
     if (site.isPresent()) {
       site.get().remove(anyThread().tid());
       site = Optional.empty();

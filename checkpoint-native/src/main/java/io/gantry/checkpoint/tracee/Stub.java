@@ -161,6 +161,34 @@ public final class Stub extends StubTask {
   }
 
   /**
+   * Lets the process end by itself, as the program in it did; does not wait for that.
+   *
+   * @param signal what killed it, or 0 when it exited with {@code code}
+   */
+  void leave(int signal, int code) {
+    if (signal == 0) {
+      var batch = newBatch();
+      batch.call("exit_group(" + code + ")", SyscallNumber.EXIT_GROUP, code);
+      begin(batch);
+      Ptrace.cont(tid(), 0);
+      return;
+    }
+    setSignalMask(0);
+    Signals.kill(pid(), signal);
+    Ptrace.cont(tid(), 0);
+    long end = System.nanoTime() + RUN_MAX_NS;
+    int status = StopWait.await(tid(), end);
+    while (Wait.stopped(status) && System.nanoTime() < end) {
+      boolean delivered = Wait.event(status) == 0 && Wait.stopSignal(status) == signal;
+      Ptrace.cont(tid(), delivered ? signal : 0);
+      if (delivered) {
+        return;
+      }
+      status = StopWait.await(tid(), end);
+    }
+  }
+
+  /**
    * Unmaps the bench: the very last call of this process, made with a {@code syscall} instruction that is not in the bench. Set the final
    * registers of this thread afterwards.
    *

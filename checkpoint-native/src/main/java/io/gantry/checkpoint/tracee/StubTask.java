@@ -84,7 +84,7 @@ public abstract sealed class StubTask implements RemoteTask permits Stub, StubTh
     batch.requireSuccess("the stub of process " + stub().nsPid());
   }
 
-  private void begin(CallBatch batch) {
+  final void begin(CallBatch batch) {
     var bench = stub().bench();
     long[] meeting = {stub().nsPid(), nsTid, MEETING_SIGNAL};
     byte[] bytes = new byte[(int) (batch.address() - bench.endEntry()) + batch.tableUsed()];

@@ -178,6 +178,34 @@ public final class StubTree implements AutoCloseable {
     return child;
   }
 
+  /**
+   * Kills one stub and waits until it is gone. Its children go to the nearest subreaper above.
+   *
+   * @param parent the stub that is its parent and has to reap it; empty when that is gone as well, so that process 1 reaps it in the end
+   */
+  public void remove(Stub stub, Optional<Stub> parent) {
+    Signals.kill(stub.pid(), Signals.SIGKILL);
+    takeOut(stub);
+    parent.ifPresent(stays -> stays.call("wait4(" + stub.nsPid() + ")", SyscallNumber.WAIT4, stub.nsPid(), 0, Wait.ALL_KINDS, 0));
+  }
+
+  /**
+   * Ends one stub so that it stays a zombie, for its parent to reap when that runs again.
+   *
+   * @param status how, as {@code wait(2)} reports it; that there was a core dump cannot be told again
+   */
+  public void end(Stub stub, int status) {
+    stub.leave(status & 0x7f, status >> 8 & 0xff);
+    takeOut(stub);
+  }
+
+  private void takeOut(Stub stub) {
+    stubs.remove(stub);
+    var left = new ArrayList<StubTask>(stub.threads());
+    left.add(stub);
+    reap(left);
+  }
+
   /** Hands all stubs to the freezer, which keeps them frozen whatever happens to the agent, and lets go of them. */
   public void holdAll(Freezer freezer, Duration limit) {
     freezer.freeze(limit);
@@ -224,6 +252,10 @@ public final class StubTree implements AutoCloseable {
       left.add(stub);
       left.addAll(stub.threads());
     }
+    reap(left);
+  }
+
+  private static void reap(List<StubTask> left) {
     long end = System.nanoTime() + DISCARD_MAX.toNanos();
     for (int turn = 0; !left.isEmpty(); turn++) {
       if (left.removeIf(StubTree::hasEnded)) {

@@ -7,7 +7,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /** Hands everything to a receiver on the same thread, with zero pages taken out as a transport does. */
-final class LoopbackSink implements PageSink {
+public final class LoopbackSink implements PageSink {
   static final int PAGES = 256;
   private static final MemorySegment ZERO = Arena.global().allocate(4096, 4096);
 
@@ -19,7 +19,7 @@ final class LoopbackSink implements PageSink {
   private long zeroPages;
   private long contentPages;
 
-  LoopbackSink(PageReceiver receiver) {
+  public LoopbackSink(PageReceiver receiver) {
     this.receiver = receiver;
   }
 

@@ -1,9 +1,11 @@
 package io.gantry.checkpoint.memory;
 
+import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.testing.Workload;
 import io.gantry.checkpoint.procfs.TaskState;
 import io.gantry.checkpoint.tracee.BlankStub;
 import io.gantry.checkpoint.tracee.StoppedThread;
+import io.gantry.checkpoint.tracee.StoppedProcess;
 import io.gantry.checkpoint.tracee.StoppedTree;
 import io.gantry.checkpoint.tracee.TracerThread;
 import java.time.Duration;
@@ -75,7 +77,7 @@ final class Move implements AutoCloseable, StubProvider {
     for (var ref : refs) {
       stopped.processes().stream()
           .filter(process -> process.pid() == ref.pid())
-          .forEach(process -> frozen.add(new FrozenProcess(ref, process.anyThread())));
+          .forEach(process -> frozen.add(new FrozenProcess(ref, breakOf(process))));
     }
     var result = new MemoryCapture.Round[1];
     sourceTracer.run(() -> result[0] = capture.lastRound(rounds++, frozen, sink), LIMIT);
@@ -130,5 +132,11 @@ final class Move implements AutoCloseable, StubProvider {
       blank.close();
       source.close();
     }
+  }
+
+  private static long breakOf(StoppedProcess process) {
+    long programBreak = process.anyThread().call("brk", SyscallNumber.BRK, 0);
+    process.clean();
+    return programBreak;
   }
 }

@@ -11,7 +11,7 @@ final class BirthAgent {
 
   public static void main(String[] arguments) throws InterruptedException {
     var spec = new ContainerSpec(arguments[0], List.of(arguments[2]), Map.of(), Path.of("/"), Path.of(arguments[1]));
-    System.out.println("born " + Birth.create(spec).initPid());
+    System.out.println("born " + Birth.create(spec, "test").initPid());
     Thread.currentThread().join();
   }
 }

@@ -45,7 +45,7 @@ class BirthTest {
   }
 
   private ContainerHandle create(String... command) {
-    var handle = Birth.create(spec(command));
+    var handle = Birth.create(spec(command), "test");
     cgroups.add(new Cgroup(handle.cgroup()));
     return handle;
   }
@@ -100,7 +100,7 @@ class BirthTest {
   @Test
   void aNameInUseIsRefusedAndTheFirstContainerLives() {
     var first = create("sleep", "100");
-    assertThatThrownBy(() -> Birth.create(spec("sleep", "100"))).hasMessageContaining(name);
+    assertThatThrownBy(() -> Birth.create(spec("sleep", "100"), "test")).hasMessageContaining(name);
     assertThat(new Cgroup(first.cgroup()).processes()).containsExactly(first.initPid());
     assertThat(Birth.startTicks(first.initPid())).isEqualTo(first.initStartTicks());
   }

@@ -1,0 +1,80 @@
+package io.gantry.checkpoint;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.gantry.checkpoint.memory.LoopbackSink;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Whole moves of containers on one host, without a network between. */
+class LiveEngineTest {
+  @TempDir Path directory;
+
+  private final LiveEngine engine = new LiveEngine("test-" + ProcessHandle.current().pid());
+  private int copies;
+  private ContainerHandle container;
+
+  @AfterEach
+  void nothingIsLeft() {
+    if (container != null) {
+      engine.destroy(container);
+    }
+    engine.close();
+  }
+
+  private void run(String... command) throws Exception {
+    var own = Files.createDirectories(directory.resolve("original"));
+    container =
+        engine.create(new ContainerSpec("original", List.of(command), Map.of("PATH", "/usr/bin:/bin"), Path.of("/"), own));
+  }
+
+  private void move() throws Exception {
+    var own = Files.createDirectories(directory.resolve("copy" + ++copies));
+    try (var capture = engine.capture(container, new CaptureOptions(true));
+        var arrival = engine.receive("copy" + copies, own)) {
+      var sink = new LoopbackSink(arrival);
+      for (int round = 0; round < 3; round++) {
+        System.out.println(capture.round(sink));
+      }
+      long begin = System.nanoTime();
+      System.out.println(capture.freeze());
+      var last = capture.sendLast(sink);
+      System.out.println(last);
+      capture.hold();
+      var report = arrival.complete();
+      System.out.println(report);
+      assertThat(report.digest()).isEqualTo(last.digest());
+      arrival.activate();
+      System.out.println("pause " + (System.nanoTime() - begin) / 1000 + " us");
+      capture.destroyOriginal();
+      container = report.container();
+    }
+  }
+
+  private String console() throws Exception {
+    return Files.readString(container.directory().resolve("console.log"));
+  }
+
+  @Test
+  void aShellThatCountsGoesOnCounting() throws Exception {
+    run("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done");
+    for (int i = 0; i < 5; i++) {
+      int lines = console().split("\n").length;
+      Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> console().split("\n").length > lines + 3);
+      move();
+    }
+    int lines = console().split("\n").length;
+    Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> console().split("\n").length > lines + 3);
+    var numbers = console().lines().toList();
+    for (int i = 0; i < numbers.size(); i++) {
+      assertThat(numbers.get(i)).isEqualTo(Integer.toString(i + 1));
+    }
+  }
+}
