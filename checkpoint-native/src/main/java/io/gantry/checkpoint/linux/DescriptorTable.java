@@ -6,7 +6,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
 /**
- * The descriptor table of another process, read through {@code /proc/PID/fd}, {@code /proc/PID/fdinfo} and {@code pidfd_getfd(2)}.
+ * The descriptor table of another process, read through {@code /proc/PID/fd}, {@code /proc/PID/fdinfo} and {@code
+ * pidfd_getfd(2)}.
  * Nothing in the process changes. One thread at a time; holds three descriptors of our own until closed.
  */
 public final class DescriptorTable implements AutoCloseable {

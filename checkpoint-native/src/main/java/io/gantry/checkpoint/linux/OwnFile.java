@@ -18,7 +18,8 @@ public final class OwnFile {
 
   /** {@code fchmod(2)}; permission bits only. */
   public static void setMode(int fd, int mode) {
-    Libc.check(Libc.syscall(SyscallNumber.FCHMOD, fd, mode, 0), () -> "fchmod(descriptor " + fd + ", 0" + Integer.toOctalString(mode) + ")");
+    Libc.check(Libc.syscall(SyscallNumber.FCHMOD, fd, mode, 0), () -> "fchmod(descriptor " + fd + ", 0"
+        + Integer.toOctalString(mode) + ")");
   }
 
   /** {@code unlink(2)}. */

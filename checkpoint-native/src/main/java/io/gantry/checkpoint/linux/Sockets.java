@@ -107,7 +107,10 @@ public final class Sockets {
     return Libc.syscall(SyscallNumber.BIND, fd, put(address), address.length);
   }
 
-  /** Sends copies of our descriptors as one message with one byte of data over a Unix socket ({@code SCM_RIGHTS}, at most 253). */
+  /**
+   * Sends copies of our descriptors as one message with one byte of data over a Unix socket ({@code SCM_RIGHTS},
+   * at most 253).
+   */
   public static void sendDescriptors(int socket, int[] descriptors) {
     var at = Scratch.get();
     long base = at.address();

@@ -49,7 +49,8 @@ final class DeletedFile implements FileKind {
 
   @Override
   public OptionalInt sends(file_entry file, Recreation recreation) {
-    return OptionalInt.of(recreation.receivedFile(new FileIdentity(file.getReg().getGhostDev(), file.getReg().getGhostIno()), file));
+    return OptionalInt.of(recreation.receivedFile(new FileIdentity(file.getReg().getGhostDev(), file.getReg().getGhostIno()),
+        file));
   }
 
   @Override

@@ -23,7 +23,8 @@ final class Delivery {
     int itsEnd = recreation.freshSlot();
     home.need(5, 16);
     // Nothing lies below the slots, so the two ends are 0 and 1.
-    home.call("socketpair()", SyscallNumber.SOCKETPAIR, Sockets.AF_UNIX, Sockets.SOCK_DGRAM | Sockets.SOCK_CLOEXEC, 0, home.reserve(8));
+    home.call("socketpair()", SyscallNumber.SOCKETPAIR, Sockets.AF_UNIX, Sockets.SOCK_DGRAM | Sockets.SOCK_CLOEXEC, 0,
+        home.reserve(8));
     home.call("dup3(our end)", SyscallNumber.DUP3, 0, ourEnd, Fd.O_CLOEXEC);
     home.call("dup3(its end)", SyscallNumber.DUP3, 1, itsEnd, Fd.O_CLOEXEC);
     home.call("close(our end)", SyscallNumber.CLOSE, 0);
@@ -47,7 +48,8 @@ final class Delivery {
     // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
     var header = ByteBuffer.allocate(56).order(ByteOrder.LITTLE_ENDIAN);
     var vector = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(home.reserve(1)).putLong(1);
-    header.putLong(16, home.bytes(vector.array())).putLong(24, 1).putLong(32, home.reserve(controlBytes)).putLong(40, controlBytes);
+    header.putLong(16, home.bytes(vector.array())).putLong(24, 1).putLong(32, home.reserve(controlBytes)).putLong(40,
+        controlBytes);
     home.call("recvmsg()", SyscallNumber.RECVMSG, itsEnd, home.bytes(header.array()), MSG_CMSG_CLOEXEC);
     // The kernel gives out the lowest free numbers, in order.
     for (int i = 0; i < slots.size(); i++) {

@@ -23,7 +23,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Gives stubs the descriptors that the captured processes had. Every file is made once, in the stub of the first process that has it,
+ * Gives stubs the descriptors that the captured processes had. Every file is made once, in the stub of the first process
+ * that has it,
  * by a few batches of system calls; other stubs fetch it from there with {@code pidfd_getfd}.
  *
  * <p>The stubs are root, in the container's namespaces, with {@code /proc} mounted, not chrooted, and share one pid namespace in
@@ -56,7 +57,8 @@ public final class DescriptorArrival {
    * @param tasks a stopped stub for each process of the image that has descriptors, by its number inside the container
    * @param received content of deleted files
    * @param sharedObjects our descriptors of memory files that exist already, because their pages came first; they stay ours
-   * @throws CheckpointException when a file is missing here or differs, a port is taken, or the kernel refuses; the stubs are then useless
+   * @throws CheckpointException when a file is missing here or differs, a port is taken, or the kernel refuses; the stubs
+   * are then useless
    */
   public static DescriptorArrival recreate(
       descriptors_entry image,
@@ -67,7 +69,8 @@ public final class DescriptorArrival {
     for (var process : image.getProcessList()) {
       var task = tasks.get(process.getPid());
       if (task == null && process.getFdCount() > 0) {
-        throw new CheckpointException("process " + process.getPid() + " of the container has descriptors, but there is no stub for it");
+        throw new CheckpointException("process " + process.getPid()
+            + " of the container has descriptors, but there is no stub for it");
       }
       if (task != null) {
         stubs.put(process.getPid(), new StubDescriptors(process.getPid(), task));
@@ -166,7 +169,8 @@ public final class DescriptorArrival {
                         .send(ours, home)
                         .ifPresent(
                             slot -> {
-                              var sending = sendings.computeIfAbsent(home, h -> new Sending(new ArrayList<>(), new ArrayList<>()));
+                              var sending = sendings.computeIfAbsent(home, h -> new Sending(new ArrayList<>(),
+                                  new ArrayList<>()));
                               sending.files.add(ours);
                               sending.slots.add(slot);
                             }));
@@ -201,7 +205,8 @@ public final class DescriptorArrival {
         });
   }
 
-  private Iterable<Integer> needed(process_descriptors_entry process, Recreation recreation, Map<Integer, StubDescriptors> homes) {
+  private Iterable<Integer> needed(process_descriptors_entry process, Recreation recreation, Map<Integer,
+      StubDescriptors> homes) {
     var ids = new LinkedHashSet<Integer>();
     process.getFdList().forEach(descriptor -> ids.add(descriptor.getId()));
     for (var group : recreation.groups()) {

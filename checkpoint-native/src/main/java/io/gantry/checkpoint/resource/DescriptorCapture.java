@@ -14,7 +14,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Describes all descriptors of a stopped container, from outside: {@code pidfd_getfd(2)} and {@code /proc/PID/fdinfo}. Nothing is run
+ * Describes all descriptors of a stopped container, from outside: {@code pidfd_getfd(2)} and {@code /proc/PID/fdinfo}.
+ * Nothing is run
  * inside the processes and nothing is consumed. Any one thread.
  */
 public final class DescriptorCapture {
@@ -102,7 +103,8 @@ public final class DescriptorCapture {
     session
         .deleted()
         .forEach(
-            (identity, seen) -> found.add(new DeletedFileRef(identity, seen.process().pid(), seen.fd(), seen.pathWithoutRemark())));
+            (identity, seen) -> found.add(new DeletedFileRef(identity, seen.process().pid(), seen.fd(),
+                seen.pathWithoutRemark())));
     return found;
   }
 }

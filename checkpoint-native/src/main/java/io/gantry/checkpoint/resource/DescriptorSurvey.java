@@ -18,7 +18,10 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 
-/** What a running container has open, and what speaks against carrying it. Stops, consumes and changes nothing. Any one thread. */
+/**
+ * What a running container has open, and what speaks against carrying it. Stops, consumes and changes nothing.
+ * Any one thread.
+ */
 public final class DescriptorSurvey {
   private static final Path PROC = Path.of("/proc");
   /** The container's own view of the node; both hosts have their own. */
@@ -36,7 +39,8 @@ public final class DescriptorSurvey {
   /**
    * @param findings everything that cannot be carried, each with process and descriptor
    * @param files files that are open or mapped by path
-   * @param listeningPorts bound ports, such as {@code "tcp 0.0.0.0:6379"}, {@code "tcp [::]:6379"}; {@code "tcp6only [::]:6379"} does not
+   * @param listeningPorts bound ports, such as {@code "tcp 0.0.0.0:6379"}, {@code "tcp [::]:6379"}; {@code "tcp6only
+   * [::]:6379"} does not
    *     take IPv4 connections
    * @param descriptors how many there are
    */

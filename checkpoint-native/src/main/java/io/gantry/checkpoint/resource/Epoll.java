@@ -18,7 +18,8 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * {@code epoll_create(2)} and what it watches. An instance knows a file by the pair of open file and number it was added under; the
+ * {@code epoll_create(2)} and what it watches. An instance knows a file by the pair of open file and number it was added
+ * under; the
  * number may long mean something else, so {@code kcmp(KCMP_EPOLL_TFD)} says which file is meant.
  */
 final class Epoll implements FileKind {
@@ -49,7 +50,8 @@ final class Epoll implements FileKind {
       try {
         if (target(seen, watched, inventory).isEmpty()) {
           found.add(
-              "it watches a file (added as descriptor " + watched.number() + ") that no process of the container has open any more");
+              "it watches a file (added as descriptor " + watched.number()
+                  + ") that no process of the container has open any more");
         }
       } catch (KernelException e) {
         // ENOENT: the entry was removed while we looked.
@@ -83,8 +85,9 @@ final class Epoll implements FileKind {
   private static Optional<SeenDescriptor> target(SeenDescriptor epoll, Watched watched, Inventory inventory) {
     // Nearly always it is the same number in the same process; only then comes everything with the same inode.
     SeenDescriptor likely = null;
-    for (var seen : inventory.descriptors()) {
-      if (seen.fd() == watched.number() && seen.status().inode() == watched.inode() && seen.process().equals(epoll.process())) {
+    var candidates = inventory.withInode(watched.inode());
+    for (var seen : candidates) {
+      if (seen.fd() == watched.number() && seen.process().equals(epoll.process())) {
         likely = seen;
         break;
       }
@@ -92,8 +95,8 @@ final class Epoll implements FileKind {
     if (likely != null && isTarget(likely, epoll, watched)) {
       return Optional.of(likely);
     }
-    for (var seen : inventory.descriptors()) {
-      if (seen != likely && seen.status().inode() == watched.inode() && isTarget(seen, epoll, watched)) {
+    for (var seen : candidates) {
+      if (seen != likely && isTarget(seen, epoll, watched)) {
         return Optional.of(seen);
       }
     }

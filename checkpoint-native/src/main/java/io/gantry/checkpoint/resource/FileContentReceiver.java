@@ -15,7 +15,8 @@ import java.util.Map;
 import java.util.function.IntSupplier;
 
 /**
- * The other side of {@link FileContentSender}: writes the console file, and makes deleted files under the path they had, without a name
+ * The other side of {@link FileContentSender}: writes the console file, and makes deleted files under the path they had,
+ * without a name
  * again. One thread at a time. Holds one descriptor for each deleted file until closed.
  */
 public final class FileContentReceiver implements AutoCloseable {
@@ -61,7 +62,8 @@ public final class FileContentReceiver implements AutoCloseable {
         at += file.write(data, at);
       }
     } catch (IOException e) {
-      throw new CheckpointException("writing the content of %s that came with the container: %s".formatted(name, e.getMessage()), e);
+      throw new CheckpointException("writing the content of %s that came with the container: %s".formatted(name,
+          e.getMessage()), e);
     }
   }
 

@@ -20,8 +20,10 @@ import java.util.Map;
 import java.util.function.Consumer;
 
 /**
- * Sends the content of files that travel with a container: its console, and files that are open but have no name any more. Most goes
- * while the container runs; in the freeze only what has changed since. Of a deleted file every piece is compared by a 64-bit hash,
+ * Sends the content of files that travel with a container: its console, and files that are open but have no name any more.
+ * Most goes
+ * while the container runs; in the freeze only what has changed since. Of a deleted file every piece is compared by a
+ * 64-bit hash,
  * because a file can also be written through a mapping. Memory: eight bytes for each 64 KiB of deleted files, and one piece.
  *
  * <p>One thread at a time; owns nothing that outlives a call.
@@ -61,7 +63,8 @@ public final class FileContentSender {
       seenFiles.forEach(
           (identity, seen) ->
               deleted(
-                  new DescriptorCapture.DeletedFileRef(identity, seen.process().pid(), seen.fd(), seen.pathWithoutRemark()), out, true));
+                  new DescriptorCapture.DeletedFileRef(identity, seen.process().pid(), seen.fd(), seen.pathWithoutRemark()),
+                      out, true));
     }
   }
 
@@ -100,7 +103,8 @@ public final class FileContentSender {
   private void deleted(DescriptorCapture.DeletedFileRef ref, Consumer<file_data_entry> out, boolean mayVanish) {
     var path = "/proc/" + ref.pid() + "/fd/" + ref.fd();
     var status = FileStatus.of(path);
-    boolean same = status.isPresent() && status.get().inode() == ref.identity().inode() && status.get().device() == ref.identity().device();
+    boolean same = status.isPresent() && status.get().inode() == ref.identity().inode()
+        && status.get().device() == ref.identity().device();
     if (!same && mayVanish) {
       return;
     }
@@ -109,7 +113,8 @@ public final class FileContentSender {
     } catch (IOException | KernelException e) {
       if (!mayVanish) {
         throw new CheckpointException(
-            "reading the deleted file %s, descriptor %d of process %d: %s".formatted(ref.path(), ref.fd(), ref.pid(), e.getMessage()), e);
+            "reading the deleted file %s, descriptor %d of process %d: %s".formatted(ref.path(), ref.fd(), ref.pid(),
+                e.getMessage()), e);
       }
     }
   }

@@ -75,7 +75,8 @@ record InternetAddress(int family, int port, byte[] address, int scope) {
     try {
       // Not as an InetAddress: that turns ::ffff:1.2.3.4 into 1.2.3.4.
       return family == AF_INET6
-          ? "[" + Inet6Address.getByAddress(null, address, -1).getHostAddress().replaceFirst("^0:0:0:0:0:0:0:0$", "::") + "]:" + port
+          ? "[" + Inet6Address.getByAddress(null, address, -1).getHostAddress().replaceFirst("^0:0:0:0:0:0:0:0$", "::") + "]:"
+              + port
           : InetAddress.getByAddress(address).getHostAddress() + ":" + port;
     } catch (UnknownHostException e) {
       throw new IllegalStateException("an address of " + address.length + " bytes", e);

@@ -34,6 +34,7 @@ final class Inventory implements AutoCloseable {
   private final Map<Integer, DescriptorTable> tables = new LinkedHashMap<>();
   private final List<SeenDescriptor> descriptors = new ArrayList<>();
   private final Map<String, List<SeenDescriptor>> byLink = new HashMap<>();
+  private final Map<Long, List<SeenDescriptor>> byInode = new HashMap<>();
   private final Map<Integer, Integer> nsPids = new HashMap<>();
   private int unixMonitor = -1;
   private Set<String> mounts;
@@ -72,10 +73,12 @@ final class Inventory implements AutoCloseable {
       try {
         var seen = look(process, table, fd);
         descriptors.add(seen);
+        byInode.computeIfAbsent(seen.status().inode(), inode -> new ArrayList<>(2)).add(seen);
         byLink.computeIfAbsent(seen.link(), link -> new ArrayList<>(2)).add(seen);
       } catch (KernelException e) {
         if (!isGone(e)) {
-          throw new CheckpointException("looking at descriptor " + fd + " of process " + process.pid() + ": " + e.getMessage(), e);
+          throw new CheckpointException("looking at descriptor " + fd + " of process " + process.pid() + ": " + e.getMessage(),
+              e);
         }
       }
     }
@@ -119,6 +122,11 @@ final class Inventory implements AutoCloseable {
   /** All descriptors that {@code /proc/PID/fd} shows as this. */
   List<SeenDescriptor> withLink(String link) {
     return byLink.getOrDefault(link, List.of());
+  }
+
+  /** All descriptors whose inode has this number, on whatever device; anonymous files of all kinds have the same. */
+  List<SeenDescriptor> withInode(long inode) {
+    return byInode.getOrDefault(inode, List.of());
   }
 
   /** Our own copy of a descriptor; the caller closes it. */

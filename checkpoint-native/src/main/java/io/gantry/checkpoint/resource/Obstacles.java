@@ -27,7 +27,8 @@ final class Obstacles {
       found.add(new Finding(pid, seen.fd(), kind.name(seen, copy), sentence));
     }
     for (var lock : seen.info().values("lock")) {
-      found.add(new Finding(pid, seen.fd(), lockKind(lock), "it holds a lock (" + lock + "), which cannot be carried; release it first"));
+      found.add(new Finding(pid, seen.fd(), lockKind(lock), "it holds a lock (" + lock
+          + "), which cannot be carried; release it first"));
     }
     if (found.isEmpty()) {
       var owner = FileOwner.of(copy);
@@ -46,7 +47,8 @@ final class Obstacles {
   private static String lockKind(String line) {
     return line.contains("FLOCK")
         ? "file lock (flock)"
-        : line.contains("OFDLCK") ? "file lock (open file description)" : line.contains("LEASE") ? "file lease" : "file lock (POSIX)";
+        : line.contains("OFDLCK") ? "file lock (open file description)" : line.contains("LEASE") ? "file lease"
+            : "file lock (POSIX)";
   }
 
   /** Reasons that lie in a process's descriptor table: one that is shared between processes, or not by all threads of one. */
@@ -61,7 +63,8 @@ final class Obstacles {
                   pid,
                   -1,
                   "shared descriptor table",
-                  "processes " + pid + " and " + processes.get(j).pid() + " share one descriptor table (CLONE_FILES), which cannot be carried"));
+                  "processes " + pid + " and " + processes.get(j).pid()
+                      + " share one descriptor table (CLONE_FILES), which cannot be carried"));
         }
       }
       try (var threads = Files.list(Path.of("/proc/" + pid + "/task"))) {

@@ -54,7 +54,8 @@ final class PathFile {
     var there =
         FileStatus.of("/proc/" + home.pid() + "/root" + file.getName())
             .orElseThrow(
-                () -> new CheckpointException("the container has " + file.getName() + " open, which does not exist on this host"));
+                () -> new CheckpointException("the container has " + file.getName()
+                    + " open, which does not exist on this host"));
     if (file.hasMode() && file.getMode() != there.mode()) {
       throw new CheckpointException(
           "the container has %s open with type and mode 0%o; on this host they are 0%o"

@@ -12,7 +12,10 @@ import io.gantry.checkpoint.linux.PipeBuffer;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import java.util.List;
 
-/** {@code pipe(2)}: its ends, of which any may be closed, its capacity and what lies in it, which is copied without being consumed. */
+/**
+ * {@code pipe(2)}: its ends, of which any may be closed, its capacity and what lies in it, which is copied
+ * without being consumed.
+ */
 final class Pipe implements FileKind {
   @Override
   public String name(SeenDescriptor seen, int copy) {

@@ -15,7 +15,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeSet;
 
-/** What is to be made and where it lies meanwhile: the plan that all kinds share while a container's descriptors are recreated. */
+/**
+ * What is to be made and where it lies meanwhile: the plan that all kinds share while a container's descriptors
+ * are recreated.
+ */
 final class Recreation implements AutoCloseable {
   private record Filling(pipe_content_entry content, StubDescriptors home, int writeSlot) {}
 

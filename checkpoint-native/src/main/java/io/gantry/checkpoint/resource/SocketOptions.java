@@ -15,7 +15,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Socket options. Those that CRIU has fields for are always recorded; all others only when they differ from those of a new socket of
+ * Socket options. Those that CRIU has fields for are always recorded; all others only when they differ from those of a new
+ * socket of
  * the same kind on the same host, so that what nobody changed follows the destination's defaults. Constants:
  * {@code asm-generic/socket.h}, {@code linux/in.h}, {@code linux/in6.h}, {@code linux/tcp.h}.
  */
@@ -42,13 +43,25 @@ final class SocketOptions {
   private static final int RCVBUF_LOCK = 2;
   static final int IPV6_V6ONLY = 26;
 
-  /** SO_NO_CHECK, BINDTODEVICE, TIMESTAMP, TIMESTAMPNS, TIMESTAMPING, RXQ_OVFL, PEEK_OFF, SELECT_ERR_QUEUE, BUSY_POLL, MAX_PACING_RATE, ZEROCOPY. */
+  /**
+   * SO_NO_CHECK, BINDTODEVICE, TIMESTAMP, TIMESTAMPNS, TIMESTAMPING, RXQ_OVFL, PEEK_OFF, SELECT_ERR_QUEUE,
+   * BUSY_POLL, MAX_PACING_RATE, ZEROCOPY.
+   */
   private static final int[] SOCKET = {11, 25, 29, 35, 37, 40, 42, 45, 46, 47, 60};
-  /** IP_TOS, TTL, OPTIONS, PKTINFO, MTU_DISCOVER, RECVERR, RECVTTL, RECVTOS, FREEBIND, TRANSPARENT, RECVORIGDSTADDR, MINTTL, BIND_ADDRESS_NO_PORT, MULTICAST_TTL, MULTICAST_LOOP, MULTICAST_ALL, LOCAL_PORT_RANGE. */
+  /**
+   * IP_TOS, TTL, OPTIONS, PKTINFO, MTU_DISCOVER, RECVERR, RECVTTL, RECVTOS, FREEBIND, TRANSPARENT,
+   * RECVORIGDSTADDR, MINTTL, BIND_ADDRESS_NO_PORT, MULTICAST_TTL, MULTICAST_LOOP, MULTICAST_ALL, LOCAL_PORT_RANGE.
+   */
   private static final int[] IPV4 = {1, 2, 4, 8, 10, 11, 12, 13, 15, 19, 20, 21, 24, 33, 34, 49, 51};
-  /** IPV6_UNICAST_HOPS, MULTICAST_HOPS, MULTICAST_LOOP, MTU_DISCOVER, RECVERR, RECVPKTINFO, RECVHOPLIMIT, RECVTCLASS, TCLASS, MINHOPCOUNT, TRANSPARENT, FREEBIND. */
+  /**
+   * IPV6_UNICAST_HOPS, MULTICAST_HOPS, MULTICAST_LOOP, MTU_DISCOVER, RECVERR, RECVPKTINFO, RECVHOPLIMIT,
+   * RECVTCLASS, TCLASS, MINHOPCOUNT, TRANSPARENT, FREEBIND.
+   */
   private static final int[] IPV6 = {16, 18, 19, 23, 25, 49, 51, 66, 67, 73, 75, 78};
-  /** TCP_NODELAY, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, CONGESTION, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT, FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE. */
+  /**
+   * TCP_NODELAY, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, CONGESTION,
+   * USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT, FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE.
+   */
   private static final int[] TCP = {1, 3, 4, 5, 6, 7, 8, 9, 10, 13, 18, 23, 25, 30, 34};
 
   private record Option(int level, int name) {}

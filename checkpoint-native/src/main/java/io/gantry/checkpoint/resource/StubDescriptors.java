@@ -9,8 +9,10 @@ import io.gantry.checkpoint.tracee.RemoteTask;
 /**
  * The descriptor table of one stub while it is being filled. Calls are collected into batches; {@link #flush} runs what is left.
  *
- * <p>INVARIANT: until the descriptors are put where they belong, everything lies in numbered <em>slots</em> that no captured process
- * uses, and between two units of calls nothing lies below the slots. So the next descriptor that the kernel gives out is always 0.
+ * <p>INVARIANT: until the descriptors are put where they belong, everything lies in numbered <em>slots</em> that no
+ * captured process
+ * uses, and between two units of calls nothing lies below the slots. So the next descriptor that the kernel gives out is
+ * always 0.
  *
  * <p>Only the tracer thread may use it.
  */

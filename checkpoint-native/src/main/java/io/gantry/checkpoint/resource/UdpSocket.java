@@ -21,7 +21,8 @@ final class UdpSocket implements FileKind {
   public List<String> obstacles(SeenDescriptor seen, int copy, Inventory inventory) {
     var found = new ArrayList<>(InternetSocket.obstacles(copy));
     Sockets.peerAddress(copy)
-        .ifPresent(peer -> found.add("it is connected to " + InternetAddress.parse(peer).text() + ", and connected UDP cannot be carried"));
+        .ifPresent(peer -> found.add("it is connected to " + InternetAddress.parse(peer).text()
+            + ", and connected UDP cannot be carried"));
     return found;
   }
 

@@ -15,7 +15,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A Unix socket that nobody outside can know: without name and connection, one of a {@code socketpair(2)} inside the container with
+ * A Unix socket that nobody outside can know: without name and connection, one of a {@code socketpair(2)} inside the
+ * container with
  * nothing on the way, or what is left of a pair whose other end was closed (every JVM has one of those). All others are refused.
  */
 final class UnixSocket implements FileKind {

@@ -53,7 +53,8 @@ final class Unsupported implements FileKind {
       int type = Sockets.intOption(copy, Sockets.SOL_SOCKET, Sockets.SO_TYPE);
       int protocol = Sockets.intOption(copy, Sockets.SOL_SOCKET, Sockets.SO_PROTOCOL);
       return List.of(
-          "it is a %s (family %d, type %d, protocol %d), which cannot be carried".formatted(socket(copy), family, type, protocol));
+          "it is a %s (family %d, type %d, protocol %d), which cannot be carried".formatted(socket(copy), family, type,
+              protocol));
     }
     return List.of("it is open as " + seen.link() + ", a kind of file that cannot be carried; the program has to close it first");
   }

@@ -20,7 +20,8 @@ import java.util.function.Predicate;
 import org.awaitility.Awaitility;
 
 /**
- * Moves the descriptors of test workload {@code descriptors} from the processes that opened them to processes of the same numbers in
+ * Moves the descriptors of test workload {@code descriptors} from the processes that opened them to processes of the same
+ * numbers in
  * another pid namespace.
  */
 final class Move implements AutoCloseable {
@@ -70,7 +71,8 @@ final class Move implements AutoCloseable {
           .pollInterval(Duration.ofMillis(20))
           .until(
               () ->
-                  Files.exists(directory.resolve("console.log")) && ready.test(Files.readString(directory.resolve("console.log"))));
+                  Files.exists(directory.resolve("console.log"))
+                      && ready.test(Files.readString(directory.resolve("console.log"))));
       return new Move("nothing", directory, source);
     } catch (RuntimeException | Error e) {
       source.close();
@@ -93,7 +95,8 @@ final class Move implements AutoCloseable {
         .until(
             () ->
                 sourceProcesses.stream()
-                    .allMatch(process -> linkOf(process.pid(), 0).equals("/dev/null") && linkOf(process.pid(), 2).equals("/dev/null")));
+                    .allMatch(process -> linkOf(process.pid(), 0).equals("/dev/null") && linkOf(process.pid(),
+                        2).equals("/dev/null")));
     // One more descriptor is open for a moment.
     Awaitility.await()
         .atMost(LIMIT)
@@ -128,7 +131,8 @@ final class Move implements AutoCloseable {
         for (var child : Files.readString(Path.of("/proc/" + pid + "/task/" + pid + "/children")).split(" ")) {
           if (!child.isBlank()) {
             int host = Integer.parseInt(child.strip());
-            var line = Files.readAllLines(Path.of("/proc/" + host + "/status")).stream().filter(l -> l.startsWith("NSpid")).findFirst();
+            var line = Files.readAllLines(Path.of("/proc/" + host + "/status")).stream().filter(l ->
+                l.startsWith("NSpid")).findFirst();
             found.add(new ProcessRef(host, Integer.parseInt(line.orElseThrow().replaceFirst(".*\t", ""))));
             open.add(host);
           }
@@ -193,7 +197,8 @@ final class Move implements AutoCloseable {
     var tasks = new HashMap<Integer, RemoteTask>(stubs);
     var arrival = DescriptorArrival.recreate(image, tasks, received, objects);
     arrival.armTimers(tasks);
-    var again = DescriptorCapture.capture(stubs.entrySet().stream().map(e -> new ProcessRef(e.getValue().pid(), e.getKey())).toList());
+    var again = DescriptorCapture.capture(stubs.entrySet().stream().map(e -> new ProcessRef(e.getValue().pid(),
+        e.getKey())).toList());
     assertThat(Canonical.of(again.state())).isEqualTo(Canonical.of(image));
     return arrival;
   }
@@ -213,7 +218,8 @@ final class Move implements AutoCloseable {
   void verify() {
     stubs.forEach(
         (nsPid, stub) ->
-            assertThat(stub.verify(kind, directory.toString())).as("line of descriptors.c that process %d objects to", nsPid).isZero());
+            assertThat(stub.verify(kind, directory.toString())).as("line of descriptors.c that process %d objects to", nsPid)
+                .isZero());
   }
 
   @Override

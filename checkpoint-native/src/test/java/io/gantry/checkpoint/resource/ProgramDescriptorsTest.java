@@ -22,7 +22,8 @@ class ProgramDescriptorsTest {
   @Test
   void shell(@TempDir Path directory) {
     try (var move =
-        Move.beginProgram(directory, text -> text.contains("ready"), "bash", "-c", "(echo ready; exec sleep 1000) | cat & wait")) {
+        Move.beginProgram(directory, text -> text.contains("ready"), "bash", "-c",
+            "(echo ready; exec sleep 1000) | cat & wait")) {
       carry("shell", move);
     }
   }

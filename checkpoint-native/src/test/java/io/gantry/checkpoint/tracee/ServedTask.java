@@ -15,7 +15,8 @@ import java.time.Duration;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * A process of test workload {@code descriptors serve}, which runs the calls it finds in a shared file: a stub without ptrace, which
+ * A process of test workload {@code descriptors serve}, which runs the calls it finds in a shared file: a stub without
+ * ptrace, which
  * can afterwards be asked whether its descriptors are what they should be.
  */
 public final class ServedTask implements RemoteTask {
