@@ -170,7 +170,8 @@ final class Epoll implements FileKind {
 
   private static void add(eventpoll_tfd_entry target, int slot, StubDescriptors home, Recreation recreation) {
     // struct epoll_event is packed on x86-64: events 4, data 8.
-    var event = ByteBuffer.allocate(12).order(ByteOrder.LITTLE_ENDIAN).putInt(target.getEvents()).putLong(target.getData()).array();
+    var event = ByteBuffer.allocate(12).order(ByteOrder.LITTLE_ENDIAN);
+    event.putInt(target.getEvents()).putLong(target.getData());
     home.need(3, 32);
     home.call("dup3(epoll target)", SyscallNumber.DUP3, recreation.slot(target.getId()), target.getTfd(), Fd.O_CLOEXEC);
     home.call(
@@ -179,7 +180,7 @@ final class Epoll implements FileKind {
         slot,
         EPOLL_CTL_ADD,
         target.getTfd(),
-        home.bytes(event));
+        home.bytes(event.array()));
     home.call("close(epoll target)", SyscallNumber.CLOSE, target.getTfd());
   }
 }

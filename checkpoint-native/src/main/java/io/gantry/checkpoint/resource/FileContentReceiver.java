@@ -81,7 +81,8 @@ public final class FileContentReceiver implements AutoCloseable {
     int fd = Fd.tryOpen(path, Fd.O_RDWR | Fd.O_CREAT | Fd.O_EXCL | Fd.O_NOFOLLOW | Fd.O_CLOEXEC, 0600);
     if (fd < 0) {
       throw new CheckpointException(
-          "making the deleted file %s again, which the container has open: %s; its directory must exist here and the name must be free"
+          ("making the deleted file %s again, which the container has open: %s;"
+                  + " its directory must exist here and the name must be free")
               .formatted(entry.getName(), Errno.describe(-fd)));
     }
     OwnFile.unlink(path);

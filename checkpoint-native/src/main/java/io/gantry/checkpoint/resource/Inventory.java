@@ -192,10 +192,14 @@ final class Inventory implements AutoCloseable {
    * kernel's own order, so n of them cost n log n comparisons.
    */
   List<OpenFile> openFiles() {
-    record Key(String link, long device, long inode, int flags) {}
+    // All eventfds have one inode, but each a number of its own (eventfd-id in fdinfo).
+    record Key(String link, long device, long inode, int flags, long position, List<String> eventFd) {}
     var candidates = new LinkedHashMap<Key, List<SeenDescriptor>>();
     for (var seen : descriptors) {
-      var key = new Key(seen.link(), seen.status().device(), seen.status().inode(), seen.info().statusFlags());
+      var info = seen.info();
+      var eventFd = seen.isAnonymous("[eventfd]") ? info.values("eventfd-id") : List.<String>of();
+      var status = seen.status();
+      var key = new Key(seen.link(), status.device(), status.inode(), info.statusFlags(), info.position(), eventFd);
       candidates.computeIfAbsent(key, k -> new ArrayList<>(2)).add(seen);
     }
     var shared = new HashMap<SeenDescriptor, List<SeenDescriptor>>();

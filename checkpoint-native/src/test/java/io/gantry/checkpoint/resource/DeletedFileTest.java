@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.file_data_entry;
+import io.gantry.checkpoint.image.ghost_file_entry;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,6 +63,27 @@ class DeletedFileTest {
             .hasMessageContaining("gone did not come");
       }
     }
+  }
+
+  @Test
+  void saysWhenAnotherFileHasTheName(@TempDir Path directory) throws IOException {
+    var taken = Files.writeString(directory.resolve("taken"), "not to be touched");
+    var piece =
+        file_data_entry.newBuilder()
+            .setGhost(ghost_file_entry.newBuilder().setUid(0).setGid(0).setMode(0600).setIno(1).setSize(1))
+            .setGhostDev(1)
+            .setName(taken.toString())
+            .setOffset(0)
+            .setSize(1)
+            .build();
+    int self = (int) ProcessHandle.current().pid();
+    try (var received = new FileContentReceiver(directory.resolve("console.log"), () -> self)) {
+      assertThatThrownBy(() -> received.accept(piece))
+          .isInstanceOf(CheckpointException.class)
+          .hasMessageContaining(taken.toString())
+          .hasMessageContaining("EEXIST");
+    }
+    assertThat(taken).hasContent("not to be touched");
   }
 
   @Test

@@ -113,6 +113,12 @@ final class Move implements AutoCloseable {
     }
   }
 
+  /** A first thread that has ended is no proof: the others may still hold the descriptors. */
+  private static boolean isGone(int pid) {
+    var threads = Path.of("/proc/" + pid + "/task").toFile().list();
+    return threads == null || (threads.length <= 1 && state(pid) == 'Z');
+  }
+
   static String linkOf(int pid, int fd) {
     try {
       return Files.readSymbolicLink(Path.of("/proc/" + pid + "/fd/" + fd)).toString();
@@ -167,7 +173,7 @@ final class Move implements AutoCloseable {
     Awaitility.await()
         .atMost(LIMIT)
         .pollInterval(Duration.ofMillis(2))
-        .until(() -> sourceProcesses.stream().noneMatch(process -> state(process.pid()) != 'Z'));
+        .until(() -> sourceProcesses.stream().allMatch(process -> isGone(process.pid())));
   }
 
   Map<Integer, RemoteTask> startStubs() {
