@@ -96,6 +96,8 @@ public final class ImageDirectoryReader {
     return switch (event.getMessageType()) {
       case StreamMessage.ROUND_BEGIN -> wholeRound(event);
       case StreamMessage.FINAL_STATE -> state().toByteArray();
+      case StreamMessage.DESCRIPTORS ->
+          DescriptorImages.read(directory, descriptors_entry.parseFrom(event.getMessage())).toByteArray();
       default -> event.getMessage().toByteArray();
     };
   }

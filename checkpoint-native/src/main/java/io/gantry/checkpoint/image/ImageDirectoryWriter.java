@@ -126,6 +126,7 @@ public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
           switch (type) {
             case StreamMessage.ROUND_BEGIN -> keepRound(round_begin.parseFrom(bytes), bytes);
             case StreamMessage.FINAL_STATE -> keepState(final_state.parseFrom(bytes));
+            case StreamMessage.DESCRIPTORS -> keepDescriptors(descriptors_entry.parseFrom(bytes));
             default -> bytes;
           };
       event(stream_event.newBuilder().setMessageType(type).setMessage(ByteString.copyFrom(kept)));
@@ -170,6 +171,11 @@ public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
       ImageFile.UTSNS.write(temporary.resolve(ImageFile.UTSNS.fileName(ROOT_NAMESPACES)), List.of(state.getUtsns()));
     }
     return ProcessImages.rest(state).toByteArray();
+  }
+
+  private byte[] keepDescriptors(descriptors_entry descriptors) throws IOException {
+    DescriptorImages.write(temporary, descriptors);
+    return DescriptorImages.rest(descriptors).toByteArray();
   }
 
   @Override

@@ -25,6 +25,8 @@ enum ImageFile {
   MM("mm", 0x5749_2820),
   UTSNS("utsns", 0x5447_3203),
   PAGEMAP("pagemap", 0x5608_4025),
+  FILES("files", 0x5630_3138),
+  FDINFO("fdinfo", 0x5621_3732),
   /** Ours: {@link stream_event}s. */
   STREAM("stream", 0x5047_4e01),
   /** Ours: one {@link image_manifest}. */

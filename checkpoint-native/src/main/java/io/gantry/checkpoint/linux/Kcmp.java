@@ -6,6 +6,7 @@ import java.lang.foreign.ValueLayout;
 public final class Kcmp {
   private static final int KCMP_FILE = 0;
   private static final int KCMP_FILES = 2;
+  private static final int KCMP_FS = 3;
   private static final int KCMP_EPOLL_TFD = 7;
 
   private Kcmp() {}
@@ -22,6 +23,13 @@ public final class Kcmp {
   public static boolean sameDescriptorTable(int tidA, int tidB) {
     return Libc.check(
             Libc.syscall(SyscallNumber.KCMP, tidA, tidB, KCMP_FILES, 0, 0, 0), () -> "kcmp(FILES, " + tidA + ", " + tidB + ")")
+        == 0;
+  }
+
+  /** Whether two tasks share working directory, root and umask ({@code CLONE_FS}). */
+  public static boolean sameFileSystemContext(int tidA, int tidB) {
+    return Libc.check(
+            Libc.syscall(SyscallNumber.KCMP, tidA, tidB, KCMP_FS, 0, 0, 0), () -> "kcmp(FS, " + tidA + ", " + tidB + ")")
         == 0;
   }
 

@@ -2,16 +2,15 @@ package io.gantry.checkpoint.procfs;
 
 import java.nio.file.NoSuchFileException;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 
 /** {@code /proc/PID/status} or {@code /proc/PID/task/TID/status}, see {@code man 5 proc_pid_status}. Immutable. */
 public final class TaskStatus {
-  private final Map<String, String> fields;
+  // Looked through anew for each field: few of the sixty are ever asked for.
+  private final String text;
 
-  private TaskStatus(Map<String, String> fields) {
-    this.fields = fields;
+  private TaskStatus(String text) {
+    this.text = text;
   }
 
   public static TaskStatus ofProcess(int pid) throws NoSuchFileException {
@@ -23,23 +22,17 @@ public final class TaskStatus {
   }
 
   static TaskStatus parse(String text) {
-    var fields = new HashMap<String, String>(96);
-    int from = 0;
-    while (from < text.length()) {
-      int end = text.indexOf('\n', from);
-      end = end < 0 ? text.length() : end;
-      int colon = text.indexOf(':', from);
-      if (colon > 0 && colon < end) {
-        fields.put(text.substring(from, colon), text.substring(colon + 1, end).strip());
-      }
-      from = end + 1;
-    }
-    return new TaskStatus(fields);
+    return new TaskStatus("\n" + text);
   }
 
   /** A field as it stands there, empty when this kernel does not have it. */
   public String text(String field) {
-    return fields.getOrDefault(field, "");
+    int at = text.indexOf("\n" + field + ":");
+    if (at < 0) {
+      return "";
+    }
+    int from = at + field.length() + 2;
+    return text.substring(from, text.indexOf('\n', from)).strip();
   }
 
   /** The first number of a field; 0 when this kernel does not have it. */

@@ -47,8 +47,8 @@ final class PendingSignals {
     for (siginfo_entry entry : signals) {
       byte[] info = entry.getSiginfo().toByteArray();
       int signal = ThreadStateCapture.littleEndian(info).getInt(0);
-      if (signal == Signals.SIGSTOP || signal == Signals.SIGKILL) {
-        continue; // neither can be blocked, so neither stays pending; SIGSTOP is sent when everything is in place
+      if (isSentLast(signal)) {
+        continue;
       }
       long at = batch.bytes(info);
       if (thread == 0) {
@@ -62,9 +62,21 @@ final class PendingSignals {
     }
   }
 
-  /** Whether the queue holds a SIGSTOP, which has to be sent again from outside. */
-  static boolean holdsStop(signal_queue_entry queue) {
-    return queue.getSignalsList().stream()
-        .anyMatch(entry -> ThreadStateCapture.littleEndian(entry.getSiginfo().toByteArray()).getInt(0) == Signals.SIGSTOP);
+  /**
+   * SIGSTOP cannot be blocked, and SIGCONT and the stop signals discard each other ({@code prepare_signal} in {@code kernel/signal.c}); the end of every
+   * batch in a stub is announced by a SIGSTOP.
+   */
+  private static boolean isSentLast(int signal) {
+    return signal == Signals.SIGSTOP || signal == Signals.SIGCONT;
+  }
+
+  /** Sends from outside what only the last act may send. The sender is then seen as "outside the container". */
+  static void sendLast(int pid, signal_queue_entry queue) {
+    for (siginfo_entry entry : queue.getSignalsList()) {
+      int signal = ThreadStateCapture.littleEndian(entry.getSiginfo().toByteArray()).getInt(0);
+      if (isSentLast(signal)) {
+        Signals.kill(pid, signal);
+      }
+    }
   }
 }

@@ -168,7 +168,9 @@ public final class ProcessStateArrival {
     }
     var core = state.getThreads(0).getTc();
     int pid = threads.getFirst().pid();
-    if (core.getTaskState() == ProcessAttributes.STOPPED || PendingSignals.holdsStop(core.getSignalsS())) {
+    PendingSignals.sendLast(pid, core.getSignalsS());
+    state.getThreadsList().forEach(thread -> PendingSignals.sendLast(pid, thread.getThreadCore().getSignalsP()));
+    if (core.getTaskState() == ProcessAttributes.STOPPED) {
       Signals.kill(pid, Signals.SIGSTOP);
     }
   }

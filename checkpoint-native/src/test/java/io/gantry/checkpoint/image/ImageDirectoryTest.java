@@ -83,6 +83,15 @@ class ImageDirectoryTest {
     pages(sink, recorder, random, 5, new long[] {0x1000}, new int[] {1});
     pages(sink, recorder, random, 4, new long[] {0x100000}, new int[] {200});
     pages(sink, recorder, random, 6, new long[] {0}, new int[] {3});
+    var descriptors =
+        descriptors_entry.newBuilder()
+            .addFile(file_entry.newBuilder().setType(fd_types.EVENTFD).setId(1))
+            .addProcess(
+                process_descriptors_entry.newBuilder()
+                    .setPid(1)
+                    .addFd(fdinfo_entry.newBuilder().setId(1).setFlags(0).setType(fd_types.EVENTFD).setFd(3)))
+            .addProcess(process_descriptors_entry.newBuilder().setPid(12));
+    message(sink, recorder, StreamMessage.DESCRIPTORS, descriptors.build().toByteArray());
     message(sink, recorder, StreamMessage.FINAL_STATE, state().toByteArray());
     message(sink, recorder, StreamMessage.END, new byte[] {1, 2, 3});
     sink.flush();
@@ -171,7 +180,7 @@ class ImageDirectoryTest {
           .containsExactlyInAnyOrder(
               "inventory.img", "pstree.img", "core-1.img", "core-2.img", "ids-1.img", "fs-1.img", "mm-1.img", "mm-12.img",
               "utsns-1.img", "pagemap-1.img", "pagemap-12.img", "pagemap-shmem-99.img", "pages-4.img", "pages-5.img",
-              "pages-6.img", "stream.img", "manifest.img");
+              "pages-6.img", "files.img", "fdinfo-1.img", "fdinfo-12.img", "stream.img", "manifest.img");
     }
     var pstree = ByteBuffer.wrap(Files.readAllBytes(target.resolve("pstree.img"))).order(ByteOrder.LITTLE_ENDIAN);
     assertThat(pstree.getInt(0)).isEqualTo(0x54564319);

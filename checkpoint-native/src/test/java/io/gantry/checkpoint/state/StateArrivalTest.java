@@ -30,7 +30,7 @@ class StateArrivalTest {
     var program = Workload.compile("state").toString();
     var workload =
         Workload.run("state " + kind, List.of("setarch", "-R", program, kind, Integer.toString(threads)));
-    workload.awaitLine("ready", LIMIT);
+    Pausing.await(workload, LIMIT);
     return workload;
   }
 

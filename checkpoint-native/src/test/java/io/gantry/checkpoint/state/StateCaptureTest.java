@@ -144,7 +144,7 @@ class StateCaptureTest {
   @Test
   void captureOfAnUntouchedProgramIsAlwaysTheSame() {
     try (var workload = Workload.start("state", "full", "5")) {
-      workload.awaitLine("ready", LIMIT);
+      Pausing.await(workload, LIMIT);
       assertThat(StateDigest.canonical(capture(workload))).isEqualTo(StateDigest.canonical(capture(workload)));
     }
   }

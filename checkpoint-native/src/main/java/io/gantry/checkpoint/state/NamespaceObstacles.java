@@ -1,0 +1,55 @@
+package io.gantry.checkpoint.state;
+
+import io.gantry.checkpoint.Finding;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.List;
+
+/** Whether a process is in the container's namespaces and, where the container has none of its own, in the host's. */
+final class NamespaceObstacles {
+  /** The container's own; the second ones are those that new children would get. */
+  private static final List<String> CONTAINER = List.of("pid", "pid_for_children", "mnt", "ipc", "uts");
+  /** Those that the container shares with this agent. */
+  private static final List<String> HOST = List.of("user", "net", "time", "time_for_children", "cgroup");
+
+  private final int root;
+  private final List<Finding> findings;
+
+  NamespaceObstacles(int root, List<Finding> findings) {
+    this.root = root;
+    this.findings = findings;
+  }
+
+  void look(int pid) throws IOException {
+    for (String kind : CONTAINER) {
+      compare(pid, kind, root, "the container's first process");
+    }
+    for (String kind : HOST) {
+      compare(pid, kind, (int) ProcessHandle.current().pid(), "the agent");
+    }
+  }
+
+  private void compare(int pid, String kind, int other, String whose) throws IOException {
+    var here = link(pid, kind);
+    var there = link(other, kind.equals("pid_for_children") ? "pid" : kind);
+    if (here != null && there != null && !here.equals(there)) {
+      findings.add(
+          new Finding(
+              pid,
+              -1,
+              "nested namespace",
+              "its %s namespace is not that of %s; nested namespaces cannot be carried".formatted(kind, whose)));
+    }
+  }
+
+  /** Null for a zombie, which has left its namespaces, and for kinds that this kernel does not have. */
+  private static Path link(int pid, String kind) throws IOException {
+    try {
+      return Files.readSymbolicLink(Path.of("/proc/" + pid + "/ns/" + kind));
+    } catch (NoSuchFileException none) {
+      return null;
+    }
+  }
+}
