@@ -155,8 +155,7 @@ public final class PageStreamReceiver implements AutoCloseable {
         throw e;
       }
     }
-    // Also when the handler closed this from within its end().
-    if (parser.ended() && state != State.FAILED) {
+    if (parser.ended() && isOpen()) {
       state = State.ENDED;
       finished.countDown();
     }

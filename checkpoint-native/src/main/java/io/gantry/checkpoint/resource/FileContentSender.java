@@ -37,7 +37,8 @@ public final class FileContentSender {
   private static final byte[] ZEROES = new byte[CHUNK];
 
   private final Path console;
-  private long consoleSent;
+  /** Less than nothing before the first round: the file has to be made over there even when nothing has been written to it. */
+  private long consoleSent = -1;
   private final Map<FileIdentity, long[]> hashes = new HashMap<>();
   private final ByteBuffer piece = ByteBuffer.allocate(PIECE_MAX);
 
@@ -82,6 +83,9 @@ public final class FileContentSender {
       long size = file.size();
       if (size < consoleSent) {
         // Somebody emptied it: begin again.
+        consoleSent = -1;
+      }
+      if (consoleSent < 0) {
         consoleSent = 0;
         out.accept(file_data_entry.newBuilder().setOffset(0).setSize(0).build());
       }

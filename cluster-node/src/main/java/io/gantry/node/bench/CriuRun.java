@@ -33,7 +33,7 @@ final class CriuRun {
                   List.of(
                       "setsid", JavaProcess.java().toString(), "-XX:+UseSerialGC", "-Xms32m", "-Xmx64m", "-XX:-UsePerfData", "-cp",
                       JavaProcess.classPath(), PageWriter.class.getName(), directory.toString(), Long.toString(size),
-                      Integer.toString(dirtyPages), Integer.toString(everyMs)))
+                      Integer.toString(dirtyPages), Integer.toString(everyMs), "7200"))
               .directory(directory.toFile())
               .redirectInput(Path.of("/dev/null").toFile())
               .redirectOutput(directory.resolve("output").toFile())

@@ -25,6 +25,9 @@ public final class PauseBench {
   private static final int DIRTY_PAGES = 500;
   private static final int DIRTY_EVERY_MS = 10;
 
+  /** The programs end by themselves some time, whatever happens to those who started them. */
+  private static final String LIFE_SECONDS = "7200";
+
   /** Enough for a steady rate. */
   private static final long RAW_BYTES = 2L << 30;
 
@@ -75,7 +78,8 @@ public final class PauseBench {
   private ObjectNode pauses(LocalCluster cluster, long size) {
     Workload workload =
         Workload.start(
-            cluster, "writer-" + size, PageWriter.class, Long.toString(size), Integer.toString(DIRTY_PAGES), Integer.toString(DIRTY_EVERY_MS));
+            cluster, "writer-" + size, PageWriter.class, Long.toString(size), Integer.toString(DIRTY_PAGES), Integer.toString(DIRTY_EVERY_MS),
+            LIFE_SECONDS);
     // Microseconds, up to a minute, three digits.
     var histogram = new Histogram(60_000_000L, 3);
     var pauses = new ArrayList<Double>();
@@ -112,7 +116,7 @@ public final class PauseBench {
   /** What a program that does nothing costs, against what it has. */
   private ObjectNode idle(LocalCluster cluster, long size) {
     console.note("gantry: an idle program …");
-    Workload workload = Workload.start(cluster, "idle", PageWriter.class, Long.toString(size), "0", "1000");
+    Workload workload = Workload.start(cluster, "idle", PageWriter.class, Long.toString(size), "0", "1000", LIFE_SECONDS);
     long nonZeroBytes;
     try {
       var containers = cluster.members().getFirst().client().call(ControlClient.request("ps")).path("containers");

@@ -25,6 +25,7 @@ import picocli.CommandLine.Spec;
       MigrateCommand.class,
       StopCommand.class,
       LogsCommand.class,
+      CheckCommand.class,
       DemoCommand.class,
       BenchCommand.class,
     },

@@ -21,12 +21,13 @@ import picocli.CommandLine.Parameters;
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
       "0:completed",
+      "2:an option is wrong, or it is there already",
       "3:no such container or node",
       "4:refused; the container was not touched and every reason is given",
       "5:rolled back; the container runs on where it was",
       "6:in doubt; the container stays frozen until the other node can be asked",
       "7:no node answers",
-      "9:it is being moved already, or is there already"
+      "9:it is being moved already"
     },
     footer = "  gantry migrate web --to beta --pause-budget 20ms --deadline 60s")
 final class MigrateCommand extends Subcommand {

@@ -45,6 +45,9 @@ public final class ProgressLine {
       text.append(bar(Math.min(1, done / total))).append(' ');
     }
     text.append(progress.path("phase").asText("moving"));
+    if (progress.path("round").asInt() == 0 && done == 0) {
+      return text.toString();
+    }
     if (progress.has("round")) {
       text.append(" · round ").append(progress.path("round").asInt());
     }

@@ -42,7 +42,7 @@ public final class JavaProcess {
     Path home = home();
     command.add("@" + home.resolve("bin").resolve("node.jvm"));
     command.add("-Dgantry.home=" + home);
-    // A jar's manifest says the same; classes in directories have no manifest.
+    // The jar's manifest says the same, but only to -jar; and classes in directories have no manifest.
     command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED"));
     command.addAll(List.of("-cp", classPath(), program.getName()));
     command.addAll(arguments);

@@ -1,13 +1,13 @@
 package io.gantry.node.daemon;
 
 import akka.actor.typed.ActorRef;
-import akka.actor.typed.ActorSystem;
 import akka.actor.typed.Behavior;
 import akka.actor.typed.Props;
 import akka.actor.typed.javadsl.AskPattern;
 import akka.actor.typed.javadsl.Behaviors;
 import akka.japi.function.Function;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.gantry.actors.GantryNodeSystem;
 import io.gantry.actors.MigrateOptions;
 import io.gantry.actors.MigrationProgress;
 import io.gantry.actors.NodeCommand;
@@ -20,6 +20,8 @@ import java.nio.CharBuffer;
 import java.nio.charset.CharsetDecoder;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -44,13 +46,11 @@ final class NodeRequests implements RequestHandler {
   /** Tells a listener to stop; never sent by a migration. */
   private static final MigrationProgress END = new MigrationProgress("", "", "", "", "", 0, 0, 0, 0, 0, 0, 0, "");
 
-  private final ActorSystem<?> system;
-  private final ActorRef<NodeCommand> node;
+  private final GantryNodeSystem node;
   private final ObjectNode facts;
 
   /** @param facts what {@code check} answers */
-  NodeRequests(ActorSystem<?> system, ActorRef<NodeCommand> node, ObjectNode facts) {
-    this.system = system;
+  NodeRequests(GantryNodeSystem node, ObjectNode facts) {
     this.node = node;
     this.facts = facts;
   }
@@ -84,11 +84,38 @@ final class NodeRequests implements RequestHandler {
     Optional<String> where = arguments.hasNonNull("node") ? Optional.of(text(arguments, "node")) : Optional.empty();
     String name = text(arguments, "container");
     String directory = arguments.path("cwd").asText("/");
+    if (where.isEmpty()) {
+      requireProgram(words.getFirst(), environment.getOrDefault("PATH", ""), Path.of(directory));
+    }
     NodeCommand.RunReply reply = ask(replyTo -> new NodeCommand.RunContainer(name, where, words, environment, directory, replyTo), ANSWER_MAX);
     return switch (reply) {
       case NodeCommand.Started started -> Json.object(started.container());
       case NodeCommand.Rejected rejected -> throw rejected(rejected);
     };
+  }
+
+  /** Says so before anything is made. Another node looks on its own host, when it starts the container. */
+  private static void requireProgram(String program, String path, Path directory) {
+    if (!Files.isDirectory(directory)) {
+      throw new CommandException(ExitCode.NOT_FOUND, "There is no directory " + directory + " on this host; choose another with --cwd.");
+    }
+    if (program.contains("/")) {
+      Path file = directory.resolve(program);
+      if (!Files.isRegularFile(file) || !Files.isExecutable(file)) {
+        throw new CommandException(
+            ExitCode.NOT_FOUND,
+            "The program " + file + (Files.exists(file) ? " cannot be executed; chmod +x may help." : " does not exist on this host."));
+      }
+      return;
+    }
+    for (String place : path.split(":")) {
+      Path file = directory.resolve(place).resolve(program);
+      if (Files.isRegularFile(file) && Files.isExecutable(file)) {
+        return;
+      }
+    }
+    throw new CommandException(
+        ExitCode.NOT_FOUND, "There is no program '" + program + "' in the PATH " + path + " of this host; install it or give its whole path.");
   }
 
   private ObjectNode ps() throws InterruptedException {
@@ -122,7 +149,7 @@ final class NodeRequests implements RequestHandler {
     } catch (IllegalArgumentException mistake) {
       throw new CommandException(ExitCode.USAGE, mistake.getMessage());
     }
-    ActorRef<MigrationProgress> listener = system.systemActorOf(listener(progress), "progress-" + UUID.randomUUID(), Props.empty());
+    ActorRef<MigrationProgress> listener = node.system().systemActorOf(listener(progress), "progress-" + UUID.randomUUID(), Props.empty());
     try {
       NodeCommand.MigrateReply reply =
           ask(
@@ -218,7 +245,7 @@ final class NodeRequests implements RequestHandler {
   }
 
   private <R> R ask(Function<ActorRef<R>, NodeCommand> command, Duration longest) throws InterruptedException {
-    CompletionStage<R> answer = AskPattern.ask(node, command, longest, system.scheduler());
+    CompletionStage<R> answer = AskPattern.ask(node.commands(), command, longest, node.system().scheduler());
     try {
       return answer.toCompletableFuture().get(longest.toMillis() + 1000, TimeUnit.MILLISECONDS);
     } catch (ExecutionException | TimeoutException late) {

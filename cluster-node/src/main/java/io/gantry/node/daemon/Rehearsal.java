@@ -8,11 +8,15 @@ import io.gantry.checkpoint.CaptureOptions;
 import io.gantry.checkpoint.ContainerHandle;
 import io.gantry.checkpoint.ContainerSpec;
 import io.gantry.checkpoint.Engine;
+import io.gantry.checkpoint.Footprint;
 import io.gantry.node.Json;
+import io.gantry.node.demo.WorkloadStatus;
+import io.gantry.node.workload.PageWriter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
@@ -31,8 +35,11 @@ import org.slf4j.LoggerFactory;
 final class Rehearsal {
   private static final Logger LOG = LoggerFactory.getLogger(Rehearsal.class);
 
-  /** coreutils, essential in Debian. It fills its buffer with bytes that do not compress, over and over. */
-  private static final List<String> COMMAND = List.of("dd", "if=/dev/urandom", "of=/dev/null", "bs=4M");
+  /** What the throwaway program holds and writes: little, but with the threads of a JVM, so that every part of a pause has something to do. */
+  private static final List<String> ARGUMENTS = List.of(Long.toString(16L << 20), "50", "10");
+
+  /** It ends by itself, should this node be killed meanwhile. */
+  private static final long LIFE_SECONDS = 40;
 
   private static final int MOVES_MAX = 40;
   private static final int ROUNDS = 2;
@@ -61,10 +68,12 @@ final class Rehearsal {
    * @param moves how many there were
    * @param firstPauseMs the pause of the first, cold
    * @param lastPauseMs the pause of the last
+   * @param fixedMs the pause of the last without the time for its last pages
+   * @param shape what was moved
    * @param totalMs all of it
    * @param sentence what went wrong, or empty
    */
-  record Result(boolean passed, int moves, double firstPauseMs, double lastPauseMs, double totalMs, String sentence) {
+  record Result(boolean passed, int moves, double firstPauseMs, double lastPauseMs, double fixedMs, Shape shape, double totalMs, String sentence) {
     ObjectNode json() {
       return Json.object()
           .put("passed", passed)
@@ -82,14 +91,20 @@ final class Rehearsal {
     int moves = 0;
     double first = 0;
     double last = 0;
+    double fixed = 0;
+    var shape = new Shape(0, 0, 0);
     String sentence = "";
     try {
       ContainerHandle container = engine.create(spec(0));
       try {
+        awaitRunning();
+        Footprint footprint = engine.inspect(container);
+        shape = new Shape(footprint.processes(), footprint.threads(), footprint.descriptors());
         while (moves < MOVES_MAX && (moves == 0 || System.nanoTime() - beganNs < longest.toNanos())) {
           Moved moved = move(container, moves + 1);
           container = moved.container();
           last = moved.pauseMs();
+          fixed = moved.fixedMs();
           first = moves == 0 ? last : first;
           moves++;
         }
@@ -105,10 +120,13 @@ final class Rehearsal {
     } finally {
       deleteDirectory();
     }
-    return new Result(sentence.isEmpty(), moves, first, last, (System.nanoTime() - beganNs) / 1e6, sentence);
+    return new Result(sentence.isEmpty(), moves, first, last, fixed, shape, (System.nanoTime() - beganNs) / 1e6, sentence);
   }
 
-  private record Moved(ContainerHandle container, double pauseMs) {}
+  /** How much there is to stop and to recreate. */
+  record Shape(int processes, int threads, int descriptors) {}
+
+  private record Moved(ContainerHandle container, double pauseMs, double fixedMs) {}
 
   private Moved move(ContainerHandle container, int number) throws IOException, InterruptedException {
     String migration = UUID.randomUUID().toString();
@@ -137,7 +155,7 @@ final class Rehearsal {
       arrival.activate();
       double pauseMs = (System.nanoTime() - stoppedNs) / 1e6;
       capture.destroyOriginal();
-      return new Moved(arrived.container(), pauseMs);
+      return new Moved(arrived.container(), pauseMs, pauseMs - sent.pagesNs() / 1e6);
     } catch (RuntimeException | IOException failed) {
       engine.destroy(container);
       throw failed;
@@ -153,10 +171,19 @@ final class Rehearsal {
   }
 
   private ContainerSpec spec(int number) throws IOException {
-    // The node's own process id: two nodes on one machine rehearse at the same time.
-    String name = "rehearsal-" + ProcessHandle.current().pid() + "-" + number;
+    String name = "rehearsal-" + number;
     Path own = Files.createDirectories(directory.resolve(name));
-    return new ContainerSpec(name, COMMAND, Map.of("PATH", "/usr/bin:/bin"), Path.of("/"), own);
+    var command = new ArrayList<String>();
+    command.add(JavaProcess.java().toString());
+    command.addAll(List.of("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx16m", "-XX:-UsePerfData", "-cp", JavaProcess.classPath()));
+    command.addAll(List.of(PageWriter.class.getName(), directory.toString()));
+    command.addAll(ARGUMENTS);
+    command.add(Long.toString(LIFE_SECONDS));
+    return new ContainerSpec(name, command, Map.of("PATH", "/usr/bin:/bin"), directory, own);
+  }
+
+  private void awaitRunning() {
+    WorkloadStatus.await(directory.resolve("status.json"), "of the rehearsal was not ready", STEP_MAX, status -> status.state().equals("running"));
   }
 
   private void deleteDirectory() {

@@ -13,8 +13,8 @@ import java.util.concurrent.locks.LockSupport;
  * What {@code gantry bench} moves: fills memory with bytes that do not compress, then writes to random pages at a steady rate, and
  * measures its own gaps.
  *
- * <p>Arguments: directory for its files, bytes of memory, pages to write, every so many milliseconds (0 pages: idle). Ends when a file
- * {@code stop} appears.
+ * <p>Arguments: directory for its files, bytes of memory, pages to write, every so many milliseconds (0 pages: idle), and after how many seconds to
+ * end by itself. Also ends when a file {@code stop} appears.
  */
 public final class PageWriter {
   private static final int PAGE_BYTES = 4096;
@@ -27,6 +27,7 @@ public final class PageWriter {
     long bytes = Long.parseLong(arguments[1]);
     int pages = Integer.parseInt(arguments[2]);
     long periodNs = Long.parseLong(arguments[3]) * 1_000_000;
+    long endNs = System.nanoTime() + Long.parseLong(arguments[4]) * 1_000_000_000;
     try (var arena = Arena.ofShared();
         var status = new StatusFile(directory.resolve("status.json"))) {
       var clock = new GapClock();
@@ -37,7 +38,7 @@ public final class PageWriter {
       clockThread.setPriority(Thread.MAX_PRIORITY);
       clockThread.start();
       clock.reset();
-      write(memory, pages, periodNs, directory, status, clock);
+      write(memory, pages, periodNs, endNs, directory, status, clock);
       clock.stop();
       clockThread.join();
     }
@@ -53,8 +54,8 @@ public final class PageWriter {
     }
   }
 
-  private static void write(MemorySegment memory, int pages, long periodNs, Path directory, StatusFile status, GapClock clock)
-      throws IOException {
+  private static void write(
+      MemorySegment memory, int pages, long periodNs, long endNs, Path directory, StatusFile status, GapClock clock) throws IOException {
     var random = new SplittableRandom(1);
     Path stop = directory.resolve("stop");
     long pageCount = memory.byteSize() / PAGE_BYTES;
@@ -67,7 +68,7 @@ public final class PageWriter {
       }
       long now = System.nanoTime();
       if (now >= reportNs) {
-        if (Files.exists(stop)) {
+        if (Files.exists(stop) || now > endNs) {
           return;
         }
         status.write("running", written, 0, "", clock.snapshot());
