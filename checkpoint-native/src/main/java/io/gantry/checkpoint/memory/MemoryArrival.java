@@ -265,9 +265,7 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     var all = new PageDigest();
     var reading = new WholeMemory();
     for (var process : processes.values()) {
-      try (var pages = new ProcessPages(process.memory.stub().pid())) {
-        reading.digest(all, process.memory.space(), process.layout.applied(), process.memory.written(), pages);
-      }
+      reading.digest(all, process.memory.space(), process.layout.applied(), process.memory.written(), process.memory::read);
     }
     try (var arena = Arena.ofConfined()) {
       var chunk = arena.allocate(1 << 20, Mmap.PAGE);

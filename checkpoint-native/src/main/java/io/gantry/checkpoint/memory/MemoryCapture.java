@@ -90,6 +90,7 @@ public final class MemoryCapture implements AutoCloseable {
     shared.discover(present.stream().map(visit -> visit.tracker).toList());
     begin(number, false, present, Map.of(), batch);
     for (var visit : present) {
+      visit.tracker.pages().alone(present.size() == 1);
       if (visit.forkFrom != 0) {
         sendForked(visit, batch, false);
       } else {
@@ -106,7 +107,6 @@ public final class MemoryCapture implements AutoCloseable {
 
   /**
    * The last round. Every thread of every process is stopped and stays so.
-   *
    * @throws CheckpointException when two processes share one address space at this moment (vfork): let them run on and try again
    */
   public Round lastRound(int number, List<FrozenProcess> frozen, PageSink sink) {
@@ -131,6 +131,7 @@ public final class MemoryCapture implements AutoCloseable {
     shared.discover(present.stream().map(visit -> visit.tracker).toList());
     begin(number, true, present, breaks, batch);
     for (var visit : present) {
+      visit.tracker.pages().alone(present.size() == 1);
       if (visit.forkFrom != 0) {
         sendForked(visit, batch, true);
       } else {

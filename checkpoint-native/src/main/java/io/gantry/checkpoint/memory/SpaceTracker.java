@@ -84,7 +84,7 @@ final class SpaceTracker implements AutoCloseable {
     this.reader = new AddressSpaceReader(pid, files);
     this.scan = PagemapScan.open(pid);
     try {
-      this.pages = new ProcessPages(pid);
+      this.pages = new ProcessPages(pid, scan);
     } catch (CheckpointException e) {
       scan.close();
       throw e;

@@ -2,6 +2,7 @@ package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.PagemapScan;
 import io.gantry.checkpoint.linux.ProcMem;
 import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.SyscallNumber;
@@ -148,9 +149,10 @@ final class StubMemory implements AutoCloseable {
     dropRuns = 0;
   }
 
-  /** Reads back; what cannot be read reads as zero. */
+  /** Reads back what lies within the layout. A page that cannot be read is zeros. */
   void read(long[] addresses, int[] pageCounts, int runCount, MemorySegment destination) {
-    try (var pages = new ProcessPages(stub.pid())) {
+    try (var pagemap = PagemapScan.open(stub.pid());
+        var pages = new ProcessPages(stub.pid(), pagemap)) {
       pages.read(addresses, pageCounts, runCount, destination);
     }
   }

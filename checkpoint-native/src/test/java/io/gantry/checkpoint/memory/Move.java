@@ -57,7 +57,7 @@ final class Move implements AutoCloseable, StubProvider {
     return capture.round(rounds++, alive(), this::whileStopped, sink);
   }
 
-  private void whileStopped(int pid, Consumer<RemoteTask> work) {
+  void whileStopped(int pid, Consumer<RemoteTask> work) {
     sourceTracer.run(
         () -> {
           try (var thread = StoppedThread.stopOne(pid, LIMIT)) {
@@ -79,9 +79,7 @@ final class Move implements AutoCloseable, StubProvider {
           .filter(process -> process.pid() == ref.pid())
           .forEach(process -> frozen.add(new FrozenProcess(ref, breakOf(process))));
     }
-    var result = new MemoryCapture.Round[1];
-    sourceTracer.run(() -> result[0] = capture.lastRound(rounds++, frozen, sink), LIMIT);
-    return result[0];
+    return capture.lastRound(rounds++, frozen, work -> sourceTracer.run(work, LIMIT), sink);
   }
 
   void finish() {
