@@ -20,8 +20,10 @@ final class CowSharing {
 
   private CowSharing() {}
 
-  /** Those pages of {@code content} (the child's) that need not be sent. The child's pages are protected already, or it is frozen. */
-  static PageSet inherited(SpaceTracker parent, SpaceTracker child, PageSet content) {
+  /**
+   * Those pages of {@code content} (the child's) that need not be sent. The child's pages are protected already, or both are frozen.
+   */
+  static PageSet inherited(SpaceTracker parent, SpaceTracker child, PageSet content, boolean frozen) {
     var sameFrame = new PageSet();
     try (var arena = Arena.ofConfined()) {
       var parents = arena.allocate(ENTRIES * 8L, 8);
@@ -30,7 +32,7 @@ final class CowSharing {
           (start, end) ->
               parent.sent().intersect(start, end, (from, to) -> compare(parent, child, from, to, parents, children, sameFrame)));
     }
-    return sameFrame.isEmpty() ? sameFrame : parent.unchanged(sameFrame);
+    return frozen || sameFrame.isEmpty() ? sameFrame : parent.unchanged(sameFrame);
   }
 
   private static void compare(

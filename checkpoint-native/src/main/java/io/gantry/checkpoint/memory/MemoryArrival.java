@@ -234,24 +234,13 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
 
   /** The pages of the last round count as they are in the stub, not as they came. */
   private void readBack(int space, PageSet pages) {
-    try (var arena = Arena.ofConfined()) {
-      var buffer = arena.allocate(64 * Mmap.PAGE, Mmap.PAGE);
-      var memory = memoryBySpace.get(space);
-      pages.forEach(
-          (start, end) -> {
-            for (long at = start; at < end; at += buffer.byteSize()) {
-              int count = (int) (Math.min(buffer.byteSize(), end - at) / Mmap.PAGE);
-              var part = buffer.asSlice(0, count * Mmap.PAGE);
-              long[] address = {at};
-              int[] counts = {count};
-              if (memory != null) {
-                memory.read(address, counts, 1, part);
-              } else {
-                sharedOf(space).read(at, part);
-              }
-              digest.add(space, address, counts, 0, 1, part);
-            }
-          });
+    var memory = memoryBySpace.get(space);
+    if (memory != null) {
+      try (var reader = memory.reader()) {
+        new ReadBack(digest, space, reader).add(pages);
+      }
+    } else {
+      new ReadBack(digest, space, sharedOf(space)).add(pages);
     }
   }
 
@@ -265,7 +254,9 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     var all = new PageDigest();
     var reading = new WholeMemory();
     for (var process : processes.values()) {
-      reading.digest(all, process.memory.space(), process.layout.applied(), process.memory.written(), process.memory::read);
+      try (var reader = process.memory.reader()) {
+        reading.digest(all, process.memory.space(), process.layout.applied(), process.memory.written(), reader);
+      }
     }
     try (var arena = Arena.ofConfined()) {
       var chunk = arena.allocate(1 << 20, Mmap.PAGE);

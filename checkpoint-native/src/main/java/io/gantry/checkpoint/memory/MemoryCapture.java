@@ -88,11 +88,13 @@ public final class MemoryCapture implements AutoCloseable {
     }
     dropOrphans(present);
     shared.discover(present.stream().map(visit -> visit.tracker).toList());
-    begin(number, false, present, Map.of(), batch);
+    begin(number, false, present, Map.of(), Map.of(), batch);
     for (var visit : present) {
       visit.tracker.pages().alone(present.size() == 1);
       if (visit.forkFrom != 0) {
-        sendForked(visit, batch, false);
+        var content = new PageSet();
+        visit.tracker.written(content::add, (start, end) -> {});
+        sendForked(visit, content, batch, false);
       } else {
         batch.from(visit.tracker.space(), visit.tracker.pages());
         boolean there = visit.tracker.dropped(batch::zero, batch::add);
@@ -129,14 +131,19 @@ public final class MemoryCapture implements AutoCloseable {
     }
     dropOrphans(present);
     shared.discover(present.stream().map(visit -> visit.tracker).toList());
-    begin(number, true, present, breaks, batch);
+    var lastPages = new HashMap<SpaceTracker, SpaceTracker.LastPages>();
+    present.forEach(visit -> lastPages.put(visit.tracker, visit.tracker.frozen()));
+    begin(number, true, present, breaks, lastPages, batch);
     for (var visit : present) {
       visit.tracker.pages().alone(present.size() == 1);
+      var pages = lastPages.get(visit.tracker);
       if (visit.forkFrom != 0) {
-        sendForked(visit, batch, true);
+        sendForked(visit, pages.send(), batch, true);
       } else {
         batch.from(visit.tracker.space(), visit.tracker.pages());
-        visit.tracker.frozen(batch::add, batch::zero, batch::add);
+        pages.dropped().forEach(batch::zero);
+        pages.send().forEach(batch::add);
+        pages.fromFile().forEach(batch::add);
         batch.flush();
       }
     }
@@ -214,7 +221,13 @@ public final class MemoryCapture implements AutoCloseable {
         });
   }
 
-  private void begin(int number, boolean last, List<Visit> present, Map<Integer, Long> breaks, PageBatch batch) {
+  private void begin(
+      int number,
+      boolean last,
+      List<Visit> present,
+      Map<Integer, Long> breaks,
+      Map<SpaceTracker, SpaceTracker.LastPages> lastPages,
+      PageBatch batch) {
     var begin = round_begin.newBuilder().setRound(number).setLast(last);
     for (var visit : present) {
       var layout = visit.tracker.layout();
@@ -225,7 +238,7 @@ public final class MemoryCapture implements AutoCloseable {
               .setPpid(visit.process.nsPpid())
               .setSpace(visit.tracker.space())
               .setForkFrom(visit.forkFrom)
-              .setMm(layout.toEntry(brk, last ? visit.tracker.guards() : List.of())));
+              .setMm(layout.toEntry(brk, last ? lastPages.get(visit.tracker).guards() : List.of())));
     }
     shared.entries().forEach(begin::addShared);
     begin.addAllFiles(files.entries());
@@ -233,16 +246,10 @@ public final class MemoryCapture implements AutoCloseable {
   }
 
   /** First sight of a child: its stub is cloned from its parent's, so only what differs is sent. */
-  private void sendForked(Visit visit, PageBatch batch, boolean frozen) {
+  private void sendForked(Visit visit, PageSet content, PageBatch batch, boolean frozen) {
     var child = visit.tracker;
     var parent = trackers.get(visit.forkFrom);
-    var content = new PageSet();
-    if (frozen) {
-      child.frozen(content::add, (start, end) -> {}, (start, end) -> {});
-    } else {
-      child.written(content::add, (start, end) -> {});
-    }
-    var inherited = CowSharing.inherited(parent, child, content);
+    var inherited = CowSharing.inherited(parent, child, content, frozen);
     batch.message(StreamMessage.FORK, fork_point.newBuilder().setPid(visit.process.nsPid()).build().toByteArray());
     batch.from(child.space(), child.pages());
     for (var vma : child.layout().vmas()) {

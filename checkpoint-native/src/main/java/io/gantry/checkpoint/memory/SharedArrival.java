@@ -1,5 +1,6 @@
 package io.gantry.checkpoint.memory;
 
+import io.gantry.checkpoint.PageReader;
 import io.gantry.checkpoint.image.shared_memory;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.KernelException;
@@ -8,7 +9,7 @@ import io.gantry.checkpoint.linux.SharedMemory;
 import java.lang.foreign.MemorySegment;
 
 /** One shared-memory object on the destination, held by a descriptor of the agent until every process has it. One thread at a time. */
-final class SharedArrival implements AutoCloseable {
+final class SharedArrival implements PageReader, AutoCloseable {
   /** {@code F_SEAL_SEAL} alone: what a memfd has that was created without {@code MFD_ALLOW_SEALING}. */
   private static final int NEVER_SEALED = 1;
 
@@ -88,6 +89,16 @@ final class SharedArrival implements AutoCloseable {
 
   void zero(long offset, long length) {
     SharedMemory.punch(fd, offset, length);
+  }
+
+  @Override
+  public void read(long[] offsets, int[] pageCounts, int runCount, MemorySegment destination) {
+    long at = 0;
+    for (int run = 0; run < runCount; run++) {
+      long length = pageCounts[run] * Mmap.PAGE;
+      read(offsets[run], destination.asSlice(at, length));
+      at += length;
+    }
   }
 
   void read(long offset, MemorySegment destination) {

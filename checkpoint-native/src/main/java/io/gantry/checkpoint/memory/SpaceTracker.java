@@ -286,55 +286,64 @@ final class SpaceTracker implements AutoCloseable {
     return true;
   }
 
-  /** Tells what a frozen process's last pages are, in one pass and without protecting anything; drops first. */
-  boolean frozen(Runs send, Runs zero, Runs fromFile) {
-    // A page must not be sent twice in the last round: the destination reads back what it has and compares.
-    var early = new PageSet();
-    flushPending(
-        (start, end) -> {
-          early.add(start, end);
-          send.run(start, end);
-        });
-    Runs once = early.isEmpty() ? send : (start, end) -> early.missing(start, end, send);
+  /**
+   * What a frozen process's last round consists of.
+   *
+   * @param send pages to be sent, each once
+   * @param dropped pages that the destination has and that are zeros now
+   * @param fromFile private copies that the destination has where the file shows again
+   * @param guards ranges of guard markers
+   */
+  record LastPages(PageSet send, PageSet dropped, PageSet fromFile, List<Vma> guards) {}
+
+  /** Finds out what a frozen process's last pages are, in one pass over the page tables and without protecting anything. */
+  LastPages frozen() {
+    var pagesLeft = new LastPages(new PageSet(), new PageSet(), new PageSet(), new ArrayList<>());
+    flushPending(pagesLeft.send::add);
     for (var group : groups) {
-      boolean there = group.backed ? frozenBacked(group, once, fromFile) : frozenAnonymous(group, once, zero);
+      boolean there = group.backed ? frozenBacked(group, pagesLeft) : frozenAnonymous(group, pagesLeft);
       if (!there) {
-        return false;
+        throw new CheckpointException("process " + pid + " ended while it was frozen");
       }
     }
-    return true;
+    return pagesLeft;
   }
 
-  private boolean frozenAnonymous(Group group, Runs send, Runs zero) {
+  private boolean frozenAnonymous(Group group, LastPages last) {
     return regions.run(
         scan,
         group.start,
         group.end,
         FROZEN_ANONYMOUS,
         (start, end, categories) -> {
+          if ((categories & GUARD) != 0) {
+            last.guards.add(Vma.guard(start, end));
+          }
           if ((categories & PRESENT) != 0) {
-            due(start, end, send);
+            due(start, end, last.send::add);
           } else if ((categories & SWAPPED) == 0 || (categories & GUARD) != 0) {
-            sent.remove(start, end, zero);
+            sent.remove(start, end, last.dropped::add);
           } else if ((categories & WRITTEN) != 0) {
-            due(start, end, send);
+            due(start, end, last.send::add);
           } else {
             var missing = new PageSet();
             sent.missing(start, end, missing::add);
-            missing.forEach((from, to) -> due(from, to, send));
+            missing.forEach((from, to) -> due(from, to, last.send::add));
           }
         });
   }
 
-  private boolean frozenBacked(Group group, Runs send, Runs fromFile) {
+  private boolean frozenBacked(Group group, LastPages last) {
     var content = new PageSet();
     var changed = new PageSet();
-    boolean there = contentOf(group, content, changed);
+    boolean there =
+        contentOf(group, content, changed)
+            && regions.run(scan, group.start, group.end, GUARDS, (start, end, categories) -> last.guards.add(Vma.guard(start, end)));
     content.forEach((start, end) -> sent.missing(start, end, changed::add));
     var gone = new PageSet();
     sent.intersect(group.start, group.end, (start, end) -> content.missing(start, end, gone::add));
-    gone.forEach((start, end) -> sent.remove(start, end, fromFile));
-    changed.forEach((start, end) -> content.intersect(start, end, (from, to) -> due(from, to, send)));
+    gone.forEach((start, end) -> sent.remove(start, end, last.fromFile::add));
+    changed.forEach((start, end) -> content.intersect(start, end, (from, to) -> due(from, to, last.send::add)));
     return there;
   }
 
@@ -406,15 +415,6 @@ final class SpaceTracker implements AutoCloseable {
   /** Page map entries; bytes read, or not positive when the address space is gone. */
   long entriesOf(long address, MemorySegment into) {
     return scan.entries(address, into);
-  }
-
-  /** Ranges of guard markers. */
-  List<Vma> guards() {
-    var guards = new ArrayList<Vma>();
-    for (var group : groups) {
-      regions.run(scan, group.start, group.end, GUARDS, (start, end, categories) -> guards.add(Vma.guard(start, end)));
-    }
-    return guards;
   }
 
   /** Removes tracking without a trace. */

@@ -1,6 +1,7 @@
 package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.PageReader;
 import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.PagemapScan;
 import io.gantry.checkpoint.linux.ProcMem;
@@ -149,11 +150,35 @@ final class StubMemory implements AutoCloseable {
     dropRuns = 0;
   }
 
-  /** Reads back what lies within the layout. A page that cannot be read is zeros. */
-  void read(long[] addresses, int[] pageCounts, int runCount, MemorySegment destination) {
-    try (var pagemap = PagemapScan.open(stub.pid());
-        var pages = new ProcessPages(stub.pid(), pagemap)) {
+  /** For reading back. */
+  StubReader reader() {
+    return new StubReader(stub.pid());
+  }
+
+  /** Reads pages of a stub without undoing the sharing between stubs. A page that cannot be read is zeros. */
+  static final class StubReader implements PageReader, AutoCloseable {
+    private final PagemapScan pagemap;
+    private final ProcessPages pages;
+
+    private StubReader(int pid) {
+      pagemap = PagemapScan.open(pid);
+      try {
+        pages = new ProcessPages(pid, pagemap);
+      } catch (CheckpointException e) {
+        pagemap.close();
+        throw e;
+      }
+    }
+
+    @Override
+    public void read(long[] addresses, int[] pageCounts, int runCount, MemorySegment destination) {
       pages.read(addresses, pageCounts, runCount, destination);
+    }
+
+    @Override
+    public void close() {
+      pages.close();
+      pagemap.close();
     }
   }
 
