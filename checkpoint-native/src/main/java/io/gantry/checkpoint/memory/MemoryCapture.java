@@ -109,6 +109,7 @@ public final class MemoryCapture implements AutoCloseable {
 
   /**
    * The last round. Every thread of every process is stopped and stays so.
+   *
    * @throws CheckpointException when two processes share one address space at this moment (vfork): let them run on and try again
    */
   public Round lastRound(int number, List<FrozenProcess> frozen, PageSink sink) {

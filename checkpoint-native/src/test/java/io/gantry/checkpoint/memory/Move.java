@@ -72,14 +72,15 @@ final class Move implements AutoCloseable, StubProvider {
   }
 
   MemoryCapture.Round last() {
-    var refs = alive();
     var frozen = new ArrayList<FrozenProcess>();
-    for (var ref : refs) {
-      stopped.processes().stream()
-          .filter(process -> process.pid() == ref.pid())
-          .forEach(process -> frozen.add(new FrozenProcess(ref, breakOf(process))));
-    }
-    return capture.lastRound(rounds++, frozen, work -> sourceTracer.run(work, LIMIT), sink);
+    sourceTracer.run(
+        () -> {
+          for (var ref : alive()) {
+            stopped.process(ref.pid()).ifPresent(process -> frozen.add(new FrozenProcess(ref, breakOf(process))));
+          }
+        },
+        LIMIT);
+    return capture.lastRound(rounds++, frozen, sink);
   }
 
   void finish() {
