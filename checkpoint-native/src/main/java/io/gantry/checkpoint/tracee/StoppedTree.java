@@ -17,12 +17,10 @@ public final class StoppedTree implements AutoCloseable {
   private static final long END_MAX_NS = Duration.ofSeconds(2).toNanos();
 
   private final List<StoppedProcess> processes;
-  private final List<ZombieProcess> zombies;
   private boolean released;
 
-  StoppedTree(List<StoppedProcess> processes, List<ZombieProcess> zombies) {
+  StoppedTree(List<StoppedProcess> processes) {
     this.processes = processes;
-    this.zombies = zombies;
   }
 
   /**
@@ -45,8 +43,9 @@ public final class StoppedTree implements AutoCloseable {
     return processes;
   }
 
+  /** Processes that have ended and wait for one of {@link #processes} to reap them; looked up anew by each call. */
   public List<ZombieProcess> zombies() {
-    return zombies;
+    return ZombieProcess.childrenOf(processes);
   }
 
   /** The process with that id as the host counts. */

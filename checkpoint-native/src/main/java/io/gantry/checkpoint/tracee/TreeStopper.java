@@ -34,6 +34,9 @@ final class TreeStopper {
   /** Seized threads by id, in the order found. */
   private final Map<Integer, Tracee> seized = new LinkedHashMap<>();
 
+  /** How many threads have been let go on for a moment because a parent waits for them in {@code vfork}. */
+  private int released;
+
   private final SchedulerClock clock = new SchedulerClock();
   private final Set<Integer> zombies = new HashSet<>();
 
@@ -98,74 +101,92 @@ final class TreeStopper {
   }
 
   private boolean seizeNew() {
-    boolean found = false;
+    var fresh = new ArrayList<Tracee>();
     for (int pid : list.now()) {
       for (int tid : mainThreadsOnly ? new int[] {pid} : Directory.numbers("/proc/" + pid + "/task")) {
         if (!seized.containsKey(tid) && !zombies.contains(tid)) {
-          found |= seize(pid, tid);
+          // All of them are looked at before the first is stopped: that takes time in which the program still runs.
+          fresh.add(new Tracee(pid, tid, WaitObservation.of(clock, pid, tid)));
         }
       }
+    }
+    boolean found = false;
+    for (var tracee : fresh) {
+      found |= seize(tracee);
+    }
+    for (var tracee : fresh) {
+      Ptrace.interrupt(tracee.tid);
     }
     return found;
   }
 
-  private boolean seize(int pid, int tid) {
-    var observation = WaitObservation.of(clock, pid, tid);
-    int error = Ptrace.trySeize(tid, 0);
-    if (error != 0) {
-      var status = TaskStatus.read(pid + "/task/" + tid);
-      if (status.isEmpty()) {
-        return false;
-      }
-      if (status.get().state() == 'Z' || status.get().state() == 'X') {
-        zombies.add(tid);
-        return false;
-      }
-      throw status.get().tracerPid() > 0
-          ? new CheckpointException(
-              "thread " + tid + " of process " + pid + " is being traced by process " + status.get().tracerPid() + "; end that debugger first")
-          : new KernelException("ptrace(SEIZE, thread " + tid + " of process " + pid + ")", -error);
+  private boolean seize(Tracee tracee) {
+    int error = Ptrace.trySeize(tracee.tid, 0);
+    if (error == 0) {
+      seized.put(tracee.tid, tracee);
+      return true;
     }
-    seized.put(tid, new Tracee(pid, tid, observation));
-    Ptrace.interrupt(tid);
-    return true;
+    var status = TaskStatus.read(tracee.pid + "/task/" + tracee.tid);
+    if (status.isEmpty()) {
+      return false;
+    }
+    if (status.get().state() == 'Z' || status.get().state() == 'X') {
+      zombies.add(tracee.tid);
+      return false;
+    }
+    throw status.get().tracerPid() > 0
+        ? new CheckpointException(
+            "thread "
+                + tracee.tid
+                + " of process "
+                + tracee.pid
+                + " is being traced by process "
+                + status.get().tracerPid()
+                + "; end that debugger first")
+        : new KernelException("ptrace(SEIZE, thread " + tracee.tid + " of process " + tracee.pid + ")", -error);
   }
 
+  /** One after the other: they stop about in the order in which they were asked to, and each look at a running one costs a call. */
   private void awaitStops() {
-    long progressNs = System.nanoTime();
-    for (int turn = 0; ; turn++) {
-      int running = 0;
-      boolean progress = false;
+    do {
       for (var tracee : List.copyOf(seized.values())) {
-        if (!tracee.stopped) {
-          switch (look(tracee)) {
-            case STOPPED -> {
-              tracee.stopped = true;
-              progress = true;
-            }
-            case ENDED -> {
-              seized.remove(tracee.tid);
-              progress = true;
-            }
-            case RUNNING -> running++;
-          }
+        awaitStop(tracee);
+      }
+      // Help for a vfork may have let others go on that had been waited for already.
+    } while (released > 0);
+  }
+
+  private void awaitStop(Tracee tracee) {
+    long helpedNs = System.nanoTime();
+    for (int turn = 0; seized.containsKey(tracee.tid) && !tracee.stopped; turn++) {
+      var outcome = look(tracee);
+      settle(tracee, outcome);
+      if (outcome == Outcome.RUNNING) {
+        long now = System.nanoTime();
+        if (now >= endNs) {
+          throw tooLate();
         }
-      }
-      if (running == 0) {
-        return;
-      }
-      long now = System.nanoTime();
-      if (progress) {
-        progressNs = now;
-        turn = 0;
-      } else if (now >= endNs) {
-        throw tooLate();
-      } else if (now - progressNs > VFORK_NS) {
-        helpVfork();
-        progressNs = now;
-      } else {
+        if (now - helpedNs > VFORK_NS) {
+          helpVfork();
+          helpedNs = now;
+        }
         StopWait.pause(turn);
       }
+    }
+  }
+
+  private void settle(Tracee tracee, Outcome outcome) {
+    if (outcome == Outcome.RUNNING) {
+      return;
+    }
+    if (tracee.released) {
+      tracee.released = false;
+      released--;
+    }
+    if (outcome == Outcome.STOPPED) {
+      tracee.stopped = true;
+    } else {
+      seized.remove(tracee.tid);
     }
   }
 
@@ -188,8 +209,13 @@ final class TreeStopper {
     }
   }
 
-  /** Lets children go on for whose {@code exec} or end a parent waits uninterruptibly, and stops them again afterwards. */
+  /** Lets children go on for whose {@code exec} or end a parent waits uninterruptibly, and asks them to stop again afterwards. */
   private void helpVfork() {
+    for (var tracee : List.copyOf(seized.values())) {
+      if (!tracee.stopped) {
+        settle(tracee, look(tracee));
+      }
+    }
     for (var tracee : seized.values()) {
       if (!tracee.stopped && !tracee.released && isInVfork(tracee)) {
         for (int child : ProcessList.childrenOfThread(tracee.pid, tracee.tid)) {
@@ -198,21 +224,21 @@ final class TreeStopper {
             Ptrace.cont(child, 0);
             stopped.stopped = false;
             stopped.released = true;
+            released++;
           }
         }
       }
     }
     for (var tracee : seized.values()) {
-      if (tracee.released && !tracee.stopped && parentHasStopped(tracee)) {
-        tracee.released = false;
+      if (tracee.released && !parentIsInVfork(tracee)) {
         Ptrace.interrupt(tracee.tid);
       }
     }
   }
 
-  private boolean parentHasStopped(Tracee child) {
+  private boolean parentIsInVfork(Tracee child) {
     int parent = TaskStatus.read(Integer.toString(child.pid)).map(TaskStatus::parentPid).orElse(0);
-    return seized.values().stream().filter(tracee -> tracee.pid == parent).allMatch(tracee -> tracee.stopped);
+    return seized.values().stream().anyMatch(tracee -> tracee.pid == parent && isInVfork(tracee));
   }
 
   private static boolean isInVfork(Tracee tracee) {
@@ -252,7 +278,7 @@ final class TreeStopper {
     }
     var processes = new LinkedHashMap<Integer, StoppedProcess>();
     threads.forEach((pid, tracees) -> processes.put(pid, collect(pid, tracees)));
-    return new StoppedTree(List.copyOf(processes.values()), zombieChildren(processes.keySet()));
+    return new StoppedTree(List.copyOf(processes.values()));
   }
 
   private static StoppedProcess collect(int pid, List<Tracee> tracees) {
@@ -268,20 +294,6 @@ final class TreeStopper {
       }
     }
     return process;
-  }
-
-  private static List<ZombieProcess> zombieChildren(Set<Integer> parents) {
-    var dead = new ArrayList<ZombieProcess>();
-    for (int pid : parents) {
-      for (int child : ProcessList.children(pid)) {
-        if (!parents.contains(child)) {
-          TaskStatus.read(Integer.toString(child))
-              .filter(status -> status.state() == 'Z')
-              .ifPresent(status -> dead.add(new ZombieProcess(child, status.nsPid(), pid)));
-        }
-      }
-    }
-    return List.copyOf(dead);
   }
 
   static int tidInside(PidNamespace namespace, int pid, int tid) {

@@ -2,6 +2,7 @@ package io.gantry.checkpoint.tracee;
 
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.testing.Workload;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.Arrays;
@@ -159,10 +160,13 @@ final class TraceeSpeed {
     for (int i = 0; i < 30; i++) {
       timed.nanoseconds();
     }
+    var threads = ManagementFactory.getThreadMXBean();
+    long before = threads.getCurrentThreadCpuTime();
     for (int i = 0; i < RUNS; i++) {
       times[i] = timed.nanoseconds();
     }
+    long processor = (threads.getCurrentThreadCpuTime() - before) / RUNS;
     Arrays.sort(times);
-    System.out.printf("%-45s p50 %8.1f  p95 %8.1f%n", what, times[RUNS / 2] / 1e3, times[RUNS * 95 / 100] / 1e3);
+    System.out.printf("%-45s p50 %8.1f  p95 %8.1f  tracer's processor time %8.1f%n", what, times[RUNS / 2] / 1e3, times[RUNS * 95 / 100] / 1e3, processor / 1e3);
   }
 }
