@@ -1,7 +1,6 @@
 package io.gantry.actors;
 
 import io.gantry.actors.ledger.LedgerEntry;
-import io.gantry.checkpoint.ContainerHandle;
 
 /**
  * What a starting agent does with the containers that its ledger names, before any actor takes them over. Blocks; any thread.
@@ -52,10 +51,7 @@ final class Recovery {
 
   /** What was being built here had no handle yet; the engine finds leftovers by the container's name. */
   private static void removeLeftovers(World world, LedgerEntry entry) {
-    entry.handle().ifPresent((ContainerHandle handle) -> world.engine().destroy(handle));
-    try (var arrival = world.engine().receive(entry.container(), world.directories().create(entry.container()))) {
-      arrival.discard();
-    }
+    world.engine().removeLeftovers(entry.container(), world.directories().create(entry.container()));
     world.directories().remove(entry.container());
   }
 }

@@ -43,6 +43,16 @@ public interface Engine extends AutoCloseable {
   /** Exit status of a container's init process, when it has ended and this engine was its parent. */
   Optional<Integer> exitStatus(ContainerHandle container);
 
+  /**
+   * Removes what an agent that died has left of a container it was giving birth to, or taking in, under this name: processes in its cgroup, running or frozen, the cgroup,
+   * mounts. The caller knows from its ledger that no such container is owned or held here. Idempotent.
+   */
+  default void removeLeftovers(String name, Path directory) {
+    try (var arrival = receive(name, directory)) {
+      arrival.discard();
+    }
+  }
+
   /** The live processes of a container with their figures; does not stop them. */
   default List<ProcessFacts> processes(ContainerHandle container) {
     return ContainerProcesses.read(container);

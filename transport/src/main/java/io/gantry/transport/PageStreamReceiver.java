@@ -155,7 +155,8 @@ public final class PageStreamReceiver implements AutoCloseable {
         throw e;
       }
     }
-    if (parser.ended() && isOpen()) {
+    // Also when the handler closed this from within its end().
+    if (parser.ended() && state != State.FAILED) {
       state = State.ENDED;
       finished.countDown();
     }

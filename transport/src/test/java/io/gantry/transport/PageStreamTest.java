@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -334,6 +335,35 @@ class PageStreamTest {
       assertThat(receiver.failure()).isEmpty();
       assertThat(recorder.pages).isEqualTo(sender.pagesSent());
     }
+  }
+
+  @Test
+  void aReceiverMayCloseAsSoonAsItHasEverything() throws Exception {
+    for (int i = 0; i < 60; i++) {
+      StreamTicket ticket = StreamTicket.random();
+      AtomicReference<PageStreamReceiver> self = new AtomicReference<>();
+      FrameHandler closing = new ForwardingHandler(new Recorder()) {
+        @Override
+        public void end() {
+          self.get().close();
+        }
+      };
+      try (PageStreamReceiver receiver = two.destination.listen(ticket, closing, PATIENCE);
+          PageStreamSender sender = connect(receiver, self, ticket)) {
+        for (int n = 0; n < 5; n++) {
+          sender.pages(1, new long[] {0}, new int[] {15}, 1, data -> data.fill((byte) 1));
+        }
+        sender.end();
+        assertThat(receiver.await(PATIENCE)).isTrue();
+        assertThat(receiver.state()).isEqualTo(PageStreamReceiver.State.ENDED);
+      }
+    }
+  }
+
+  private PageStreamSender connect(PageStreamReceiver receiver, AtomicReference<PageStreamReceiver> self, StreamTicket ticket) {
+    self.set(receiver);
+    receiver.start();
+    return two.connect(ticket);
   }
 
   @Test

@@ -127,7 +127,8 @@ public record SourceTransition(Plan plan) {
 
   public record Freezing(Terms terms) implements Phase {}
 
-  public record SendingLast(Terms terms) implements Phase {}
+  /** @param readyDigest what the destination has computed, when its Ready has overtaken the end of the sending here */
+  public record SendingLast(Terms terms, Optional<String> readyDigest) implements Phase {}
 
   /** @param readyDigest what the destination has computed, when it is ready; @param held whether the freezer keeps the original */
   public record AwaitingReady(Terms terms, String digest, boolean held, Optional<String> readyDigest) implements Phase {}
@@ -453,7 +454,7 @@ public record SourceTransition(Plan plan) {
 
   private Step freezing(Freezing phase, Event event) {
     return switch (event) {
-      case Frozen() -> step(new SendingLast(phase.terms()), new Action.SendLast(), new Action.StopTimer(Timer.STEP));
+      case Frozen() -> step(new SendingLast(phase.terms(), Optional.empty()), new Action.SendLast(), new Action.StopTimer(Timer.STEP));
       case TimerFired(var timer) when timer == Timer.STEP -> rollBack(Result.ROLLED_BACK, "Freezing the container took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().frozenSilence());
     };
@@ -461,13 +462,15 @@ public record SourceTransition(Plan plan) {
 
   private Step sendingLast(SendingLast phase, Event event) {
     return switch (event) {
+      case LastSent(var digest) when phase.readyDigest().isPresent() && !phase.readyDigest().get().equals(digest) ->
+          digestsDiffer(digest, phase.readyDigest().get());
       case LastSent(var digest) ->
           step(
-              new AwaitingReady(phase.terms(), digest, false, Optional.empty()),
+              new AwaitingReady(phase.terms(), digest, false, phase.readyDigest()),
               new Action.Hold(),
               new Action.AnnounceLast(digest),
               new Action.StartTimer(Timer.STEP, plan.limits().engineStep()));
-      case Ready(var _) -> rollBack(Result.ROLLED_BACK, "Node " + plan.destination() + " said ready before everything was sent.");
+      case Ready(var digest) -> step(new SendingLast(phase.terms(), Optional.of(digest)));
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().frozenSilence());
     };
   }
@@ -477,11 +480,7 @@ public record SourceTransition(Plan plan) {
       case Held() -> releaseWhenBoth(new AwaitingReady(phase.terms(), phase.digest(), true, phase.readyDigest()));
       case Ready(var digest) when digest.equals(phase.digest()) ->
           releaseWhenBoth(new AwaitingReady(phase.terms(), phase.digest(), phase.held(), Optional.of(digest)));
-      case Ready(var digest) ->
-          rollBack(
-              Result.ROLLED_BACK,
-              "The digests differ: %s here and %s on node %s. Something was changed on its way or by a fault in Gantry."
-                  .formatted(phase.digest(), digest, plan.destination()));
+      case Ready(var digest) -> digestsDiffer(phase.digest(), digest);
       case TimerFired(var timer) when timer == Timer.STEP ->
           rollBack(
               Result.ROLLED_BACK,
@@ -490,6 +489,13 @@ public record SourceTransition(Plan plan) {
                   : "Handing the container to the freezer took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().frozenSilence());
     };
+  }
+
+  private Step digestsDiffer(String here, String there) {
+    return rollBack(
+        Result.ROLLED_BACK,
+        "The digests differ: %s here and %s on node %s. Something was changed on its way or by a fault in Gantry."
+            .formatted(here, there, plan.destination()));
   }
 
   private Step releaseWhenBoth(AwaitingReady phase) {

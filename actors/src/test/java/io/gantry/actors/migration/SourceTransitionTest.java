@@ -99,6 +99,13 @@ class SourceTransitionTest {
   }
 
   @Test
+  void aReadyThatOvertakesTheEndOfSendingCountsAndItsDigestIsCompared() {
+    var early = SOURCE.transition(new SendingLast(TERMS, Optional.empty()), new Ready("d")).phase();
+    assertThat(SOURCE.transition(early, new LastSent("d")).phase()).isEqualTo(new AwaitingReady(TERMS, "d", false, Optional.of("d")));
+    assertThat(SOURCE.transition(early, new LastSent("e")).phase()).isInstanceOf(RollingBack.class);
+  }
+
+  @Test
   void anAnswerFromAnotherLedgerDoesNotCount() {
     var activating = new Activating(TERMS, "d", 3, true);
     var step = SOURCE.transition(activating, new Answered(Standing.NEVER_OWNED, "another"));

@@ -1,0 +1,346 @@
+package io.gantry.simulation;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import akka.actor.testkit.typed.javadsl.TestProbe;
+import io.gantry.actors.ContainerInfo;
+import io.gantry.actors.MigrateOptions;
+import io.gantry.actors.MigrationOutcome.Result;
+import io.gantry.actors.NodeCommand;
+import io.gantry.actors.NodeCommand.Problem;
+import io.gantry.actors.ledger.LedgerException;
+import io.gantry.actors.protocol.PeerMessage;
+import io.gantry.actors.protocol.ProtocolVersion;
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.Finding;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The real actors of two nodes move a container, with a fault at each place. After each, exactly one copy runs and nothing is left behind. */
+class TwoNodeMigrationTest {
+  private final TwoNodes nodes = new TwoNodes();
+
+  @AfterEach
+  void stop() {
+    nodes.close();
+  }
+
+  private void fail(String point) {
+    nodes.cluster.faults().at(
+        point,
+        () -> {
+          throw new CheckpointException("Something broke.");
+        });
+  }
+
+  private void failLedger(String point, boolean certain) {
+    nodes.cluster.faults().at(
+        point,
+        () -> {
+          throw new LedgerException("The disk is full.", certain);
+        });
+  }
+
+  @Test
+  void aContainerMovesThereAndBackAndNothingIsLeft() {
+    for (var i = 0; i < 3; i++) {
+      var there = nodes.move();
+      assertThat(there.outcome()).isEqualTo(Result.COMPLETED);
+      assertThat(there.rounds()).isNotEmpty();
+      assertThat(there.bytesSent()).isPositive();
+      assertThat(there.pauseMs()).isPositive();
+      var parts = there.phasesMs();
+      assertThat(parts.freeze() + parts.lastPages() + parts.state() + parts.transfer() + parts.recreate() + parts.commit() + parts.resume())
+          .isLessThanOrEqualTo(there.pauseMs() * 1.5 + 1);
+      nodes.awaitOnly("b");
+      nodes.awaitKnown("a", TwoNodes.WEB, "b");
+      // Asked of the node where it is not.
+      var back = TwoNodes.ended(nodes.beginMove("a", "a", MigrateOptions.defaults()).receiveMessage(TwoNodes.LONG));
+      assertThat(back.outcome()).isEqualTo(Result.COMPLETED);
+      nodes.awaitOnly("a");
+      nodes.awaitKnown("b", TwoNodes.WEB, "a");
+    }
+    assertThat(nodes.list("a")).singleElement().satisfies(info -> assertThat(info.epoch()).isEqualTo(7));
+  }
+
+  @Test
+  void doubledMessagesDoNoHarm() {
+    nodes.cluster.network().doubleAll();
+    assertThat(nodes.move().outcome()).isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("b");
+  }
+
+  @Test
+  void aRefusalNamesEveryReasonAndTouchesNothing() {
+    nodes.cluster.engine("b").refuse(List.of(new Finding(0, -1, "memory", "is too small."), new Finding(0, -1, "file", "/lib/x is missing.")));
+    var outcome = nodes.move();
+    assertThat(outcome.outcome()).isEqualTo(Result.REFUSED);
+    assertThat(outcome.reason()).contains("too small").contains("/lib/x");
+    assertThat(outcome.pauseMs()).isZero();
+    nodes.awaitOnly("a");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "a inspect", "a capture", "a capture.round", "a capture.freeze", "a capture.sendLast", "a capture.hold", "b preflight", "b receive", "b arrival.pages",
+        "b arrival.complete"
+      })
+  void whateverFailsBeforeTheCommitTheContainerRunsOn(String point) {
+    fail(point);
+    var outcome = nodes.move();
+    assertThat(outcome.outcome()).isIn(Result.ROLLED_BACK, Result.REFUSED);
+    assertThat(outcome.reason()).contains("Something broke.");
+    nodes.awaitOnly("a");
+    var second = nodes.move();
+    assertThat(second.outcome()).as("a second try succeeds and does not end with: %s", second.reason()).isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("b");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"b ledger.ARRIVING", "b ledger.HELD", "a ledger.RELEASED"})
+  void aFullDiskBeforeTheCommitRollsBack(String point) {
+    failLedger(point, true);
+    var outcome = nodes.move();
+    assertThat(outcome.outcome()).isIn(Result.ROLLED_BACK, Result.REFUSED);
+    assertThat(outcome.reason()).contains("The disk is full.");
+    nodes.awaitOnly("a");
+  }
+
+  @Test
+  void aReleaseThatMayOrMayNotBeOnDiskIsUnsaidBeforeAnythingRuns() {
+    failLedger("a ledger.RELEASED", false);
+    failLedger("a ledger.OWNED", true);
+    assertThat(nodes.move().outcome()).isEqualTo(Result.ROLLED_BACK);
+    nodes.awaitOnly("a");
+    assertThat(nodes.list("a")).singleElement().satisfies(info -> assertThat(info.epoch()).isEqualTo(3));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"b ledger.OWNED", "a ledger.GONE"})
+  void aFullDiskAfterTheCommitIsTriedAgain(String point) {
+    failLedger(point, true);
+    assertThat(nodes.move().outcome()).isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("b");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"b arrival.activate", "a capture.destroyOriginal"})
+  void afterTheCommitFailuresAreOvercome(String point) {
+    fail(point);
+    assertThat(nodes.move().outcome()).isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("b");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "b preflight", "b ledger.ARRIVING.written", "b receive", "a capture.round", "a capture.freeze", "a capture.sendLast", "b arrival.complete",
+        "b ledger.HELD", "b ledger.HELD.written"
+      })
+  void whenTheDestinationDiesBeforeTheCommitTheContainerRunsOnWithinASecond(String point) {
+    nodes.cluster.faults().at(point, () -> nodes.cluster.kill("b"));
+    var probe = nodes.beginMove("a", "b", MigrateOptions.defaults().withDeadline(Duration.ofSeconds(3)));
+    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    Awaitility.await()
+        .atMost(Duration.ofMillis(1500))
+        .pollInterval(Duration.ofMillis(10))
+        .until(() -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("a")));
+    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).outcome()).isIn(Result.ROLLED_BACK, Result.REFUSED);
+    nodes.cluster.start("b");
+    nodes.awaitOnly("a");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "a inspect", "a capture", "a capture.round", "a capture.freeze", "a capture.sendLast", "a capture.hold", "a ledger.RELEASED", "b arrival.complete",
+        "b ledger.HELD.written"
+      })
+  void whenTheSourceAgentDiesBeforeTheCommitTheContainerRunsOnAndTheCopyIsDiscarded(String point) {
+    nodes.cluster.faults().at(point, () -> nodes.cluster.kill("a"));
+    nodes.beginMove("a", "b", MigrateOptions.defaults());
+    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    nodes.cluster.start("a");
+    nodes.awaitOnly("a");
+    nodes.awaitKnown("a", TwoNodes.WEB, "a");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"a ledger.RELEASED.written", "b ledger.OWNED", "b ledger.OWNED.written", "b arrival.activate", "a capture.destroyOriginal"})
+  void whenTheSourceAgentDiesAfterTheCommitTheMoveIsFinished(String point) {
+    nodes.cluster.faults().at(point, () -> nodes.cluster.kill("a"));
+    nodes.beginMove("a", "b", MigrateOptions.defaults());
+    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    nodes.cluster.start("a");
+    nodes.awaitOnly("b");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"a ledger.RELEASED.written", "b ledger.OWNED", "b ledger.OWNED.written", "b arrival.activate"})
+  void whenTheDestinationAgentDiesAfterTheCommitItFinishesWhenItIsBack(String point) {
+    nodes.cluster.faults().at(point, () -> nodes.cluster.kill("b"));
+    nodes.beginMove("a", "b", MigrateOptions.defaults());
+    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    nodes.cluster.start("b");
+    nodes.awaitOnly("b");
+  }
+
+  @Test
+  void aLostActivateLeavesTheMoveInDoubtUntilTheLinkIsBack() {
+    nodes.cluster.network().lose(message -> message instanceof PeerMessage.Activate || message instanceof PeerMessage.Answer);
+    var outcome = nodes.move();
+    assertThat(outcome.outcome()).isEqualTo(Result.IN_DOUBT);
+    assertThat(outcome.reason()).contains("has not confirmed");
+    assertThat(nodes.cluster.truth().copies(TwoNodes.WEB)).containsExactlyInAnyOrder("a: FROZEN", "b: FROZEN");
+    assertThat(nodes.list("a")).singleElement().satisfies(info -> assertThat(info.status()).isEqualTo(ContainerInfo.Status.IN_DOUBT));
+    nodes.cluster.network().heal();
+    nodes.awaitOnly("b");
+  }
+
+  @Test
+  void aLostActivatedIsAskedForAgain() {
+    nodes.cluster.network().lose(message -> message instanceof PeerMessage.Activated);
+    var probe = nodes.beginMove("a", "b", MigrateOptions.defaults());
+    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("b")));
+    nodes.cluster.network().heal();
+    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).outcome()).isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("b");
+  }
+
+  @Test
+  void aDestinationThatLostItsCopyBeforeOwningItGivesTheContainerBack() {
+    nodes.cluster.faults().at(
+        "a ledger.RELEASED.written",
+        () -> {
+          nodes.cluster.kill("b");
+          nodes.cluster.truth().loseCopies("b");
+        });
+    var probe = nodes.beginMove("a", "b", MigrateOptions.defaults());
+    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    assertThat(nodes.cluster.truth().copies(TwoNodes.WEB)).containsExactly("a: FROZEN");
+    nodes.cluster.start("b");
+    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).outcome()).isEqualTo(Result.ROLLED_BACK);
+    nodes.awaitOnly("a");
+  }
+
+  @Test
+  void aLinkThatIsCutDuringTheFreezeRollsBackWithinASecond() {
+    nodes.cluster.faults().at("b arrival.complete", () -> nodes.cluster.network().cut("a", "b", false));
+    var probe = nodes.beginMove("a", "b", MigrateOptions.defaults());
+    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    Awaitility.await()
+        .atMost(Duration.ofMillis(1500))
+        .pollInterval(Duration.ofMillis(10))
+        .until(() -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("a")));
+    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).outcome()).isEqualTo(Result.ROLLED_BACK);
+    nodes.cluster.network().heal();
+    nodes.awaitOnly("a");
+  }
+
+  @Test
+  void aMoveCanBeCancelledUntilTheCommit() {
+    nodes.cluster.network().lose(message -> message instanceof PeerMessage.Accepted);
+    var probe = nodes.beginMove("a", "b", MigrateOptions.defaults());
+    TestProbe<NodeCommand.CancelReply> cancelled = nodes.kit.createTestProbe();
+    Awaitility.await()
+        .atMost(TwoNodes.LONG)
+        .until(() -> nodes.list("a").getFirst().status() == ContainerInfo.Status.MIGRATING);
+    TestProbe<NodeCommand.MigrateReply> second = nodes.beginMove("b", "b", MigrateOptions.defaults());
+    assertThat(second.receiveMessage(TwoNodes.LONG))
+        .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.problem()).isEqualTo(Problem.BUSY));
+    nodes.cluster.commands("a").tell(new NodeCommand.CancelMigration(TwoNodes.WEB, cancelled.getRef()));
+    assertThat(cancelled.receiveMessage(TwoNodes.LONG)).isInstanceOf(NodeCommand.CancelAccepted.class);
+    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).reason()).contains("cancelled");
+    nodes.awaitOnly("a");
+  }
+
+  @Test
+  void commandsThatCannotBeCarriedOutSayWhy() {
+    assertProblem(nodes.beginMove("a", "a", MigrateOptions.defaults()), Problem.INVALID_ARGUMENT, "is on node a already");
+    assertProblem(nodes.beginMove("a", "zeta", MigrateOptions.defaults()), Problem.UNKNOWN_NODE, "no node zeta");
+    nodes.cluster.network().cut("a", "b", true);
+    assertProblem(nodes.beginMove("a", "b", MigrateOptions.defaults()), Problem.NODE_UNREACHABLE, "cannot be reached");
+    nodes.cluster.network().heal();
+    nodes.cluster.network().speak(new ProtocolVersion(2, 0));
+    assertProblem(nodes.beginMove("a", "b", MigrateOptions.defaults()), Problem.NODE_UNREACHABLE, "version 2.0 of the protocol");
+    TestProbe<NodeCommand.StopReply> stopped = nodes.kit.createTestProbe();
+    nodes.cluster.commands("b").tell(new NodeCommand.StopContainer("nobody", stopped.getRef()));
+    assertThat(stopped.receiveMessage(TwoNodes.LONG))
+        .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.problem()).isEqualTo(Problem.UNKNOWN_CONTAINER));
+    TestProbe<NodeCommand.RunReply> run = nodes.kit.createTestProbe();
+    nodes.cluster
+        .commands("b")
+        .tell(new NodeCommand.RunContainer(TwoNodes.WEB, Optional.of("b"), List.of("x"), java.util.Map.of(), "/", run.getRef()));
+    assertThat(run.receiveMessage(TwoNodes.LONG))
+        .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.problem()).isEqualTo(Problem.NAME_TAKEN));
+  }
+
+  private static void assertProblem(TestProbe<NodeCommand.MigrateReply> probe, Problem problem, String words) {
+    assertThat(probe.receiveMessage(TwoNodes.LONG))
+        .isInstanceOfSatisfying(
+            NodeCommand.Rejected.class,
+            rejected -> {
+              assertThat(rejected.problem()).isEqualTo(problem);
+              assertThat(rejected.sentence()).contains(words);
+            });
+  }
+
+  @Test
+  void aContainerThatCannotBeStartedLeavesNothing() {
+    fail("b create");
+    TestProbe<NodeCommand.RunReply> run = nodes.kit.createTestProbe();
+    nodes.cluster.commands("a").tell(new NodeCommand.RunContainer("db", Optional.of("b"), List.of("x"), java.util.Map.of(), "/", run.getRef()));
+    assertThat(run.receiveMessage(TwoNodes.LONG))
+        .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.sentence()).contains("Something broke."));
+    assertThat(nodes.cluster.truth().directories("b")).isEmpty();
+    nodes.run("db", "b");
+  }
+
+  @Test
+  void anExitIsNoticedAndStopRemovesTheRest() {
+    nodes.cluster.truth().exit(TwoNodes.WEB, 3);
+    Awaitility.await()
+        .atMost(TwoNodes.LONG)
+        .untilAsserted(
+            () ->
+                assertThat(nodes.list("b"))
+                    .singleElement()
+                    .satisfies(
+                        info -> {
+                          assertThat(info.status()).isEqualTo(ContainerInfo.Status.EXITED);
+                          assertThat(info.note()).contains("exit status 3");
+                        }));
+    assertProblem(nodes.beginMove("a", "b", MigrateOptions.defaults()), Problem.EXITED, "has ended");
+    TestProbe<NodeCommand.StopReply> stopped = nodes.kit.createTestProbe();
+    nodes.cluster.commands("b").tell(new NodeCommand.StopContainer(TwoNodes.WEB, stopped.getRef()));
+    assertThat(stopped.receiveMessage(TwoNodes.LONG)).isInstanceOf(NodeCommand.Stopped.class);
+    assertThat(nodes.cluster.truth().directories("a")).isEmpty();
+    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.list("b").isEmpty());
+  }
+
+  @Test
+  void aContainerHasAnActorForEachProcessAndAConsole() {
+    TestProbe<NodeCommand.DescribeReply> described = nodes.kit.createTestProbe();
+    Awaitility.await()
+        .atMost(TwoNodes.LONG)
+        .untilAsserted(
+            () -> {
+              nodes.cluster.commands("b").tell(new NodeCommand.DescribeContainer(TwoNodes.WEB, described.getRef()));
+              assertThat(described.receiveMessage(TwoNodes.LONG))
+                  .isInstanceOfSatisfying(
+                      NodeCommand.Description.class,
+                      description -> assertThat(description.processes()).singleElement().satisfies(one -> assertThat(one.containerPid()).isEqualTo(1)));
+            });
+    TestProbe<NodeCommand.ConsoleReply> console = nodes.kit.createTestProbe();
+    nodes.cluster.commands("b").tell(new NodeCommand.ReadConsole(TwoNodes.WEB, 0, 100, console.getRef()));
+    assertThat(console.receiveMessage(TwoNodes.LONG))
+        .isInstanceOfSatisfying(NodeCommand.ConsoleChunk.class, chunk -> assertThat(new String(chunk.bytes())).isEqualTo("console of web\n"));
+  }
+}
