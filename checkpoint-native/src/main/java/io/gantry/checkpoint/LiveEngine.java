@@ -1,5 +1,7 @@
 package io.gantry.checkpoint;
 
+import io.gantry.checkpoint.image.ImageDirectoryReader;
+import io.gantry.checkpoint.image.ImageDirectoryWriter;
 import io.gantry.checkpoint.memory.UnsupportedMemory;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.resource.DescriptorArrival;
@@ -8,6 +10,7 @@ import io.gantry.checkpoint.state.TreeReader;
 import io.gantry.checkpoint.tracee.Birth;
 import io.gantry.checkpoint.tracee.Cgroup;
 import io.gantry.checkpoint.tracee.Freezer;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -143,6 +146,80 @@ public final class LiveEngine implements Engine {
   public Optional<Integer> exitStatus(ContainerHandle container) {
     var status = Birth.exitStatus(container);
     return status.isPresent() ? Optional.of(status.getAsInt()) : Optional.empty();
+  }
+
+  /**
+   * Saves a process and its descendants in a directory of images.
+   *
+   * @param pid the first process, as this host counts; process 1 of a container saves the container
+   * @param images the directory to be made; must not exist
+   * @param leaveRunning whether the processes run on; otherwise they are killed once the images are complete
+   * @return how many processes and threads were saved, and for how long they stood still
+   * @throws RefusedException when something cannot be saved; nothing was touched then
+   */
+  public Checkpointed checkpoint(int pid, Path images, boolean leaveRunning) {
+    var target = new ProcessTreeTarget(pid);
+    if (target.processes().isEmpty() || !Files.exists(Path.of("/proc/" + pid))) {
+      throw new CheckpointException("there is no process " + pid);
+    }
+    try (var writer = ImageDirectoryWriter.create(images);
+        var capture = capture(target, new CaptureOptions(false))) {
+      capture.round(writer);
+      long begin = System.nanoTime();
+      var frozen = capture.freeze();
+      capture.sendLast(writer);
+      writer.commit();
+      long bytes = writer.bytesSent();
+      if (!leaveRunning) {
+        target.destroy();
+      }
+      capture.resume();
+      return new Checkpointed(frozen.threads(), bytes, System.nanoTime() - begin);
+    }
+  }
+
+  /** @param threads that were saved; @param bytes that were written; @param stoppedNs for how long they stood still */
+  public record Checkpointed(int threads, long bytes, long stoppedNs) {}
+
+  /**
+   * Recreates what {@link #checkpoint} has saved, and lets it run: a tree of host processes under the ids it had, a container in new namespaces.
+   *
+   * @return how to find it again
+   * @throws CheckpointException when the images are incomplete, damaged or from a newer version, or an id is taken; nothing is left behind then
+   */
+  public ContainerHandle restore(Path images) {
+    var reader = ImageDirectoryReader.open(images);
+    int root = reader.state().getProcesses(0).getTree().getPid();
+    return root == 1 ? restoreContainer(reader, images) : restoreTree(reader, root, images);
+  }
+
+  private ContainerHandle restoreTree(ImageDirectoryReader reader, int root, Path images) {
+    var site = new HostSite(root, group, images);
+    try (var arrival = new LiveArrival(site)) {
+      reader.feed(arrival);
+      var report = arrival.complete();
+      arrival.activate();
+      site.handOver();
+      return report.container();
+    }
+  }
+
+  /** The console goes on in a directory beside the images. */
+  private ContainerHandle restoreContainer(ImageDirectoryReader reader, Path images) {
+    var absolute = images.toAbsolutePath().normalize();
+    var directory = absolute.resolveSibling(absolute.getFileName() + ".container");
+    try {
+      Files.createDirectories(directory);
+    } catch (IOException e) {
+      throw new CheckpointException("cannot create " + directory + " for the container's console: " + e, e);
+    }
+    var name = absolute.getFileName().toString();
+    try (var arrival = new LiveArrival(new ContainerSite(name, group + "/" + name, directory))) {
+      reader.feed(arrival);
+      var report = arrival.complete();
+      arrival.activate();
+      return report.container();
+    }
   }
 
   /** Removes the group's own cgroup when no container is left in it. */

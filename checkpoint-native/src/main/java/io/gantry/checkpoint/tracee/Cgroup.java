@@ -36,6 +36,17 @@ public record Cgroup(Path path) {
         "this host has no cgroup v2 hierarchy mounted; mount -t cgroup2 none /sys/fs/cgroup/unified (or boot with systemd's unified hierarchy)");
   }
 
+  /** The one that this process is in. */
+  public static Cgroup ofThisProcess() {
+    // man 7 cgroups: hierarchy 0 without controllers is version 2.
+    for (String line : new String(Fd.readAll("/proc/self/cgroup"), StandardCharsets.UTF_8).split("\n")) {
+      if (line.startsWith("0::")) {
+        return new Cgroup(mountPoint().resolve("." + line.substring(3)).normalize());
+      }
+    }
+    throw new CheckpointException("this process is in no cgroup of version 2; see /proc/self/cgroup");
+  }
+
   /** Creates {@code gantry/NAME} below the mount point; fails when it exists. */
   public static Cgroup create(String name) {
     var path = mountPoint().resolve(PARENT).resolve(name);

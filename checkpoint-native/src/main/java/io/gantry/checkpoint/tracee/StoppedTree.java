@@ -6,6 +6,7 @@ import io.gantry.checkpoint.linux.Ptrace;
 import io.gantry.checkpoint.linux.Wait;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 
@@ -36,6 +37,11 @@ public final class StoppedTree implements AutoCloseable {
   /** Stops a process and all its descendants. */
   public static StoppedTree stop(int rootPid, Duration limit) {
     return new TreeStopper(ProcessList.treeOf(rootPid), false, limit).stop();
+  }
+
+  /** A process and its descendants as they are now, as the host counts; zombies may be among them. */
+  public static Collection<Integer> processesOf(int rootPid) {
+    return ProcessList.treeOf(rootPid).now();
   }
 
   /** Living processes, in the order in which they were found. */
