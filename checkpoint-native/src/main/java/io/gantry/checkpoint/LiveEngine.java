@@ -6,6 +6,7 @@ import io.gantry.checkpoint.memory.UnsupportedMemory;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.resource.DescriptorArrival;
 import io.gantry.checkpoint.resource.DescriptorSurvey;
+import io.gantry.checkpoint.state.StateSurvey;
 import io.gantry.checkpoint.state.TreeReader;
 import io.gantry.checkpoint.tracee.Birth;
 import io.gantry.checkpoint.tracee.Cgroup;
@@ -18,10 +19,13 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /** The engine on real processes. Any thread. */
 public final class LiveEngine implements Engine {
   private static final Duration FREEZER_MAX = Duration.ofSeconds(5);
+
+  private static final Duration GONE_MAX = Duration.ofSeconds(5);
 
   /** Left to the host beside what a container brings: a host that starts to swap has gained nothing. */
   private static final long MEMORY_MARGIN_BYTES = 64L << 20;
@@ -64,7 +68,7 @@ public final class LiveEngine implements Engine {
   static Footprint inspect(CaptureTarget target, HostFacts facts) {
     var processes = TreeReader.living(target::processes);
     var pids = processes.stream().map(TreeReader.Placed::pid).toList();
-    var findings = new ArrayList<Finding>();
+    var findings = new ArrayList<Finding>(StateSurvey.survey(pids));
     int threads = 0;
     long bytes = 0;
     for (int pid : pids) {
@@ -170,11 +174,21 @@ public final class LiveEngine implements Engine {
       capture.sendLast(writer);
       writer.commit();
       long bytes = writer.bytesSent();
+      var saved = leaveRunning ? List.<Integer>of() : List.copyOf(target.processes());
       if (!leaveRunning) {
         target.destroy();
       }
       capture.resume();
+      awaitGone(saved);
       return new Checkpointed(frozen.threads(), bytes, System.nanoTime() - begin);
+    }
+  }
+
+  /** Ids are free for a restore once the parents have taken notice, which may take them a moment; a parent that never does is not waited for. */
+  private static void awaitGone(List<Integer> pids) {
+    long end = System.nanoTime() + GONE_MAX.toNanos();
+    while (System.nanoTime() < end && pids.stream().anyMatch(pid -> Files.exists(Path.of("/proc/" + pid)))) {
+      LockSupport.parkNanos(1_000_000);
     }
   }
 

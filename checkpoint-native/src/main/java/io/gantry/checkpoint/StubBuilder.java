@@ -51,7 +51,7 @@ final class StubBuilder implements AutoCloseable {
 
   /** Stubs that exist although no round has told what they hold (their process ended while the round was made) go again. */
   void keepOnly(Collection<Integer> processes) {
-    List.copyOf(stubs.keySet()).stream().filter(pid -> !processes.contains(pid) && !zombies.contains(pid)).forEach(pid -> removeBelow(pid, 0));
+    List.copyOf(stubs.keySet()).stream().filter(pid -> !processes.contains(pid) && !zombies.contains(pid)).forEach(this::remove);
   }
 
   /** Processes that have ended and were not waited for; their stubs still have to {@link StubTree#end end}. */
@@ -82,9 +82,9 @@ final class StubBuilder implements AutoCloseable {
       case TreeStep.SetPgid(int pid, int pgid) -> find(pid).call("setpgid(0, " + pgid + ")", SyscallNumber.SETPGID, 0, pgid);
       case TreeStep.Subreaper(int pid, boolean on) ->
           find(pid).call("prctl(PR_SET_CHILD_SUBREAPER)", SyscallNumber.PRCTL, PR_SET_CHILD_SUBREAPER, on ? 1 : 0);
-      case TreeStep.ExitHelper(int pid, int parent) -> removeBelow(pid, parent);
-      case TreeStep.EndStub(int pid, int parent) -> removeBelow(pid, parent);
-      case TreeStep.Discard(int pid, int parent) -> removeBelow(pid, parent);
+      case TreeStep.ExitHelper(int pid, int _) -> remove(pid);
+      case TreeStep.EndStub(int pid, int _) -> remove(pid);
+      case TreeStep.Discard(int pid, int _) -> remove(pid);
       case TreeStep.BecomeZombie(int pid) -> zombies.add(pid);
     }
   }
@@ -102,11 +102,11 @@ final class StubBuilder implements AutoCloseable {
     }
   }
 
-  private void removeBelow(int pid, int parent) {
+  private void remove(int pid) {
     var stub = stubs.remove(pid);
     // A round that could not be made whole may have taken it away already.
     if (stub != null) {
-      tree().remove(stub, Optional.ofNullable(stubs.get(parent)));
+      tree().remove(stub);
     }
   }
 
@@ -126,7 +126,7 @@ final class StubBuilder implements AutoCloseable {
 
       @Override
       public void remove(int nsPid) {
-        removeBelow(nsPid, 0);
+        StubBuilder.this.remove(nsPid);
       }
     };
   }

@@ -77,4 +77,31 @@ class LiveEngineTest {
       assertThat(numbers.get(i)).isEqualTo(Integer.toString(i + 1));
     }
   }
+
+  @Test
+  void aTreeOfTheHostGoesThroughImages() throws Exception {
+    var images = directory.resolve("images");
+    final int pid;
+    try (var program =
+        io.gantry.checkpoint.testing.Workload.run("counter", List.of("setsid", "sh", "-c", "exec < /dev/null > /dev/null 2>&1; i=0; while :; do i=$((i+1)); echo $i > " + directory + "/n; sleep 0.01; done"))) {
+      Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> number() > 3);
+      pid = program.pid();
+      System.out.println(engine.checkpoint(pid, images, false));
+    }
+    Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> !Files.exists(Path.of("/proc/" + pid)));
+    int before = number();
+    var handle = engine.restore(images);
+    try {
+      assertThat(handle.initPid()).isEqualTo(pid);
+      Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> number() > before + 3);
+    } finally {
+      ProcessHandle.of(pid).ifPresent(ProcessHandle::destroyForcibly);
+    }
+  }
+
+  private int number() throws Exception {
+    var file = directory.resolve("n");
+    var text = Files.exists(file) ? Files.readString(file).strip() : "";
+    return text.isEmpty() ? 0 : Integer.parseInt(text);
+  }
 }

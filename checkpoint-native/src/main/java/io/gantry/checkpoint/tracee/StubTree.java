@@ -178,15 +178,15 @@ public final class StubTree implements AutoCloseable {
     return child;
   }
 
-  /**
-   * Kills one stub and waits until it is gone. Its children go to the nearest subreaper above.
-   *
-   * @param parent the stub that is its parent and has to reap it; empty when that is gone as well, so that process 1 reaps it in the end
-   */
-  public void remove(Stub stub, Optional<Stub> parent) {
+  /** Kills one stub and waits until it is gone and its id is free. Its children go to the nearest subreaper above. */
+  public void remove(Stub stub) {
+    int parentPid = TaskStatus.read(Integer.toString(stub.pid())).map(TaskStatus::parentPid).orElse(0);
     Signals.kill(stub.pid(), Signals.SIGKILL);
     takeOut(stub);
-    parent.ifPresent(stays -> stays.call("wait4(" + stub.nsPid() + ")", SyscallNumber.WAIT4, stub.nsPid(), 0, Wait.ALL_KINDS, 0));
+    stubs.stream()
+        .filter(other -> other.pid() == parentPid)
+        .findFirst()
+        .ifPresent(parent -> parent.call("wait4(" + stub.nsPid() + ")", SyscallNumber.WAIT4, stub.nsPid(), 0, Wait.ALL_KINDS, 0));
   }
 
   /**
