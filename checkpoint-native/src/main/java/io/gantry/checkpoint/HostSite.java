@@ -1,12 +1,17 @@
 package io.gantry.checkpoint;
 
+import io.gantry.checkpoint.linux.Errno;
+import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.tracee.Cgroup;
 import io.gantry.checkpoint.tracee.Freezer;
 import io.gantry.checkpoint.tracee.StubTree;
 import java.nio.file.Path;
+import java.time.Duration;
 
 /** Among the host's own processes, where a tree gets back the ids it had. One restore uses it. */
 final class HostSite implements ArrivalSite {
+  private static final Duration HAND_OVER_MAX = Duration.ofSeconds(10);
+
   private final int root;
   private final Path directory;
   private final Cgroup cgroup;
@@ -56,8 +61,23 @@ final class HostSite implements ArrivalSite {
   /** The tree runs: from here on it belongs to the cgroup of whoever restored it, and ours goes. */
   void handOver() {
     var own = Cgroup.ofThisProcess();
-    cgroup.processes().forEach(own::add);
+    long end = System.nanoTime() + HAND_OVER_MAX.toNanos();
+    // A child that is born meanwhile is in its parent's group of that moment, so look until none is left.
+    for (var left = cgroup.processes(); !left.isEmpty() && System.nanoTime() < end; left = cgroup.processes()) {
+      left.forEach(pid -> move(pid, own));
+    }
+    cgroup.awaitEmpty(HAND_OVER_MAX);
     cgroup.remove();
+  }
+
+  private static void move(int pid, Cgroup to) {
+    try {
+      to.add(pid);
+    } catch (KernelException ended) {
+      if (ended.errno() != Errno.ESRCH) {
+        throw ended;
+      }
+    }
   }
 
   @Override
