@@ -29,6 +29,9 @@ class BirthTest {
 
   @TempDir Path directory;
   private final List<Cgroup> cgroups = new ArrayList<>();
+  /** A group of its own, so that tests that run beside this one do not meet it. */
+  private final String group = "test-" + ProcessHandle.current().pid();
+
   private final String name = "birth-" + ProcessHandle.current().pid() + "-" + Long.toHexString(System.nanoTime());
 
   @AfterEach
@@ -38,6 +41,7 @@ class BirthTest {
       cgroup.awaitEmpty(LIMIT);
       cgroup.remove();
     }
+    Cgroup.removeGroupIfEmpty(group);
   }
 
   private ContainerSpec spec(String... command) {
@@ -45,7 +49,7 @@ class BirthTest {
   }
 
   private ContainerHandle create(String... command) {
-    var handle = Birth.create(spec(command), "test");
+    var handle = Birth.create(spec(command), group);
     cgroups.add(new Cgroup(handle.cgroup()));
     return handle;
   }
@@ -93,14 +97,14 @@ class BirthTest {
     var empty = Files.createFile(directory.resolve("empty"));
     assertThat(empty.toFile().setExecutable(true)).isTrue();
     assertThatThrownBy(() -> create(empty.toString())).hasMessageContaining("neither an ELF program");
-    assertThat(Cgroup.mountPoint().resolve("gantry").resolve(name)).doesNotExist();
+    assertThat(Cgroup.mountPoint().resolve("gantry").resolve(group).resolve(name)).doesNotExist();
     assertThat(directory.resolve(Birth.CONSOLE)).doesNotExist();
   }
 
   @Test
   void aNameInUseIsRefusedAndTheFirstContainerLives() {
     var first = create("sleep", "100");
-    assertThatThrownBy(() -> Birth.create(spec("sleep", "100"), "test")).hasMessageContaining(name);
+    assertThatThrownBy(() -> Birth.create(spec("sleep", "100"), group)).hasMessageContaining(name);
     assertThat(new Cgroup(first.cgroup()).processes()).containsExactly(first.initPid());
     assertThat(Birth.startTicks(first.initPid())).isEqualTo(first.initStartTicks());
   }
@@ -116,6 +120,7 @@ class BirthTest {
                 "-cp",
                 System.getProperty("java.class.path"),
                 BirthAgent.class.getName(),
+                group,
                 name,
                 directory.toString(),
                 program)
@@ -125,7 +130,7 @@ class BirthTest {
       String line = output.readLine();
       assertThat(line).startsWith("born ");
       int pid = Integer.parseInt(line.substring(5));
-      cgroups.add(new Cgroup(Cgroup.mountPoint().resolve("gantry").resolve(name)));
+      cgroups.add(new Cgroup(Cgroup.mountPoint().resolve("gantry").resolve(group).resolve(name)));
       Signals.kill((int) agent.pid(), Signals.SIGKILL);
       assertThat(agent.waitFor(LIMIT.toMillis(), TimeUnit.MILLISECONDS)).isTrue();
       long length = Files.size(directory.resolve(Birth.CONSOLE));
