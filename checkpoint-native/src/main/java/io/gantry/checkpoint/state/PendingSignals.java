@@ -4,6 +4,7 @@ import io.gantry.checkpoint.image.siginfo_entry;
 import io.gantry.checkpoint.image.signal_queue_entry;
 import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.RemoteTask;
 import java.util.List;
 
@@ -14,10 +15,17 @@ import java.util.List;
 final class PendingSignals {
   private static final int SIG_SETMASK = 2;
   private static final int SIGSET_BYTES = 8;
-  private static final int AT_ONCE = 60;
+  private static final int AT_ONCE = 16;
   private static final int DRAIN_MAX = 16;
 
   private PendingSignals() {}
+
+  /** Adds the call that blocks every signal. */
+  static long block(CallBatch batch) {
+    long all = batch.bytes(new byte[] {-1, -1, -1, -1, -1, -1, -1, -1});
+    batch.call("rt_sigprocmask", SyscallNumber.RT_SIGPROCMASK, SIG_SETMASK, all, 0, SIGSET_BYTES);
+    return all;
+  }
 
   /**
    * Blocks every signal and takes away those that building the stub has left behind, such as SIGCHLD from helpers: what is pending
@@ -25,9 +33,8 @@ final class PendingSignals {
    */
   static void blockAndDrain(RemoteTask task) {
     var batch = task.newBatch();
-    long all = batch.bytes(new byte[] {-1, -1, -1, -1, -1, -1, -1, -1});
+    long all = block(batch);
     long noTime = batch.reserve(16);
-    batch.call("rt_sigprocmask", SyscallNumber.RT_SIGPROCMASK, SIG_SETMASK, all, 0, SIGSET_BYTES);
     for (int i = 0; i < DRAIN_MAX; i++) {
       batch.attempt("rt_sigtimedwait", SyscallNumber.RT_SIGTIMEDWAIT, all, 0, noTime, SIGSET_BYTES);
     }
@@ -36,14 +43,29 @@ final class PendingSignals {
 
   /** @param process the container's process id; @param thread the container's thread id, or 0 for signals of the whole process */
   static void restore(RemoteTask task, int process, int thread, signal_queue_entry queue) {
-    var signals = queue.getSignalsList();
-    for (int from = 0; from < signals.size(); from += AT_ONCE) {
-      send(task, process, thread, signals.subList(from, Math.min(signals.size(), from + AT_ONCE)));
+    var rest = restoreMost(task, process, thread, queue);
+    if (!rest.isEmpty()) {
+      var batch = task.newBatch();
+      send(batch, process, thread, rest);
+      task.run(batch);
     }
   }
 
-  private static void send(RemoteTask task, int process, int thread, List<siginfo_entry> signals) {
-    var batch = task.newBatch();
+  /** As {@link #restore}, but leaves the last few to a batch that is to be run anyway, for {@link #send}. */
+  static List<siginfo_entry> restoreMost(RemoteTask task, int process, int thread, signal_queue_entry queue) {
+    var signals = queue.getSignalsList();
+    int from = 0;
+    while (signals.size() - from > AT_ONCE) {
+      var batch = task.newBatch();
+      block(batch);
+      send(batch, process, thread, signals.subList(from, from + AT_ONCE));
+      task.run(batch);
+      from += AT_ONCE;
+    }
+    return signals.subList(from, signals.size());
+  }
+
+  static void send(CallBatch batch, int process, int thread, List<siginfo_entry> signals) {
     for (siginfo_entry entry : signals) {
       byte[] info = entry.getSiginfo().toByteArray();
       int signal = ThreadStateCapture.littleEndian(info).getInt(0);
@@ -56,9 +78,6 @@ final class PendingSignals {
       } else {
         batch.call("rt_tgsigqueueinfo of signal " + signal, SyscallNumber.RT_TGSIGQUEUEINFO, process, thread, signal, at);
       }
-    }
-    if (batch.size() > 0) {
-      task.run(batch);
     }
   }
 

@@ -59,11 +59,14 @@ public final class ProcessStateArrival {
     UtsNames.restore(task, names);
   }
 
-  /** Everything but time-outs, signal masks and registers. */
+  /**
+   * Everything but time-outs, signal masks and registers. One batch for each thread but the main one, because hundreds of threads are to be
+   * recreated within a pause.
+   */
   public void recreate() {
     var leader = threads.getFirst();
     var core = state.getThreads(0).getTc();
-    threads.forEach(PendingSignals::blockAndDrain);
+    PendingSignals.blockAndDrain(leader);
     var whole = leader.newBatch();
     FileSystemState.restore(whole, state.getFs());
     ProcessAttributes.restore(whole, core);
@@ -73,40 +76,25 @@ public final class ProcessStateArrival {
     } catch (NoSuchFileException e) {
       throw new CheckpointException("the stub " + leader.pid() + " was killed", e);
     }
-    for (int i = 0; i < threads.size(); i++) {
-      recreateThread(threads.get(i), state.getThreads(i));
+    for (int i = 1; i < threads.size(); i++) {
+      recreateThread(i);
     }
+    // From here on no thread would take a signal of the whole process.
     TimerState.restore(leader, core.getTimers());
-    sendSignals();
+    PendingSignals.restore(leader, state.getTree().getPid(), 0, core.getSignalsS());
     var limits = leader.newBatch();
     ProcessAttributes.restoreLimits(limits, core);
     leader.run(limits);
-    for (int i = 0; i < threads.size(); i++) {
-      dropPrivileges(threads.get(i), state.getThreads(i).getThreadCore());
-    }
+    recreateThread(0);
     // Behind the credentials of every thread: any change of ids resets it.
     var late = leader.newBatch();
     ProcessAttributes.restoreLate(late, core);
     leader.run(late);
   }
 
-  private void sendSignals() {
-    var tree = state.getTree();
-    PendingSignals.restore(threads.getFirst(), tree.getPid(), 0, state.getThreads(0).getTc().getSignalsS());
-    for (int i = 0; i < threads.size(); i++) {
-      PendingSignals.restore(
-          threads.get(i), tree.getPid(), tree.getThreads(i), state.getThreads(i).getThreadCore().getSignalsP());
-    }
-  }
-
-  private void dropPrivileges(RemoteTask task, thread_core_entry core) {
-    var batch = task.newBatch();
-    Credentials.restore(batch, core.getCreds(), capabilitiesMax);
-    batch.call("prctl(PR_SET_PDEATHSIG)", SyscallNumber.PRCTL, PR_SET_PDEATHSIG, core.getPdeathSig());
-    task.run(batch);
-  }
-
-  private void recreateThread(RemoteTask task, core_entry entry) {
+  private void recreateThread(int index) {
+    var task = threads.get(index);
+    var entry = state.getThreads(index);
     var core = entry.getThreadCore();
     if (core.hasSchedAttr()) {
       Scheduling.setAttributes(task.tid(), core.getSchedAttr().toByteArray());
@@ -116,10 +104,16 @@ public final class ProcessStateArrival {
       // EINVAL: none of these CPUs is here. Running anywhere beats not running.
       Scheduling.setAffinity(task.tid(), core.getAffinity().toByteArray());
     }
+    var tree = state.getTree();
+    var rest = PendingSignals.restoreMost(task, tree.getPid(), tree.getThreads(index), core.getSignalsP());
     var batch = task.newBatch();
+    PendingSignals.block(batch);
     batch.call("prctl(PR_SET_NAME)", SyscallNumber.PRCTL, PR_SET_NAME, batch.string(core.getComm()));
     batch.call("prctl(PR_SET_TIMERSLACK)", SyscallNumber.PRCTL, PR_SET_TIMERSLACK, core.getTimerSlackNs());
     registrations(batch, entry);
+    PendingSignals.send(batch, tree.getPid(), tree.getThreads(index), rest);
+    Credentials.restore(batch, core.getCreds(), capabilitiesMax);
+    batch.call("prctl(PR_SET_PDEATHSIG)", SyscallNumber.PRCTL, PR_SET_PDEATHSIG, core.getPdeathSig());
     task.run(batch);
   }
 
