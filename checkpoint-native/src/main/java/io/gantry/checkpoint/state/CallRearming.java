@@ -7,6 +7,7 @@ import io.gantry.checkpoint.linux.Ptrace;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.linux.Wait;
 import io.gantry.checkpoint.tracee.RemoteTask;
+import io.gantry.checkpoint.tracee.TimedWaits;
 import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -59,7 +60,11 @@ final class CallRearming {
       }
     }
     boolean waits = outcome[RegisterSet.AX] == InterruptedCall.RESTART_BLOCK;
-    return waits ? registers : InterruptedCall.moveBack(registers, call.getNumber());
+    if (!waits) {
+      return InterruptedCall.moveBack(registers, call.getNumber());
+    }
+    TimedWaits.remember(task.tid(), call.getNumber(), System.nanoTime() + call.getNanosecondsLeft(), registers);
+    return registers;
   }
 
   private static long[] interruptInside(RemoteTask task, long[] issued) {

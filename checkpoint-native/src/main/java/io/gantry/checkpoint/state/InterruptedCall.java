@@ -3,6 +3,7 @@ package io.gantry.checkpoint.state;
 import io.gantry.checkpoint.image.interrupted_call_entry;
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.tracee.TimedWaits;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -51,11 +52,19 @@ final class InterruptedCall {
   /**
    * @param registers as the thread stopped
    * @param instructions the bytes in front of the instruction pointer, for a call whose number the kernel has replaced; may be empty
+   * @param known the wait, when an earlier stop has interrupted it already and it is remembered
+   * @param frozenAtNs when it was stopped this time
    * @param waitedNs how long it has been in the call, when known
    * @param signalWaits whether a signal will be delivered to the thread as soon as it runs
    */
   static Continuation of(
-      long[] registers, byte[] instructions, OptionalLong waitedNs, boolean signalWaits, TimespecReader memory) {
+      long[] registers,
+      byte[] instructions,
+      Optional<TimedWaits.TimedWait> known,
+      long frozenAtNs,
+      OptionalLong waitedNs,
+      boolean signalWaits,
+      TimespecReader memory) {
     long result = registers[RegisterSet.AX];
     int number = (int) registers[RegisterSet.ORIG_AX];
     if (number < 0) {
@@ -68,6 +77,9 @@ final class InterruptedCall {
       return new Continuation(registers, Optional.empty());
     }
     if (number == SyscallNumber.RESTART_SYSCALL) {
+      if (known.isPresent()) {
+        return timeLeft(registers, known.get().systemCall(), known.get().endNs() - frozenAtNs);
+      }
       var original = originalNumber(instructions);
       if (original.isEmpty()) {
         return new Continuation(interrupted(registers), Optional.empty());
@@ -104,8 +116,12 @@ final class InterruptedCall {
         return again(r, number);
       }
     }
+    return timeLeft(r, number, leftNs);
+  }
+
+  private static Continuation timeLeft(long[] registers, int number, long leftNs) {
     var call = interrupted_call_entry.newBuilder().setNumber(number).setNanosecondsLeft(Math.max(1, leftNs)).build();
-    return new Continuation(r, Optional.of(call));
+    return new Continuation(registers, Optional.of(call));
   }
 
   /** The kernel has written what is left where the program wanted to know it; else it follows from the clock. */

@@ -15,6 +15,7 @@ import io.gantry.checkpoint.linux.RobustList;
 import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.procfs.TaskStatus;
+import io.gantry.checkpoint.tracee.TimedWaits;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.NoSuchFileException;
@@ -115,6 +116,8 @@ final class ThreadStateCapture {
     return InterruptedCall.of(
         registers,
         registers[RegisterSet.AX] == InterruptedCall.RESTART_BLOCK ? instructions(pid, registers[RegisterSet.IP]) : new byte[0],
+        TimedWaits.find(thread.task().tid(), registers),
+        frozenAtNs,
         waited.isPresent() ? OptionalLong.of(Math.max(0, frozenAtNs - waited.getAsLong())) : waited,
         signalWaits,
         address -> {

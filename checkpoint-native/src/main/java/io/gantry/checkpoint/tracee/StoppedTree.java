@@ -82,6 +82,7 @@ public final class StoppedTree implements AutoCloseable {
         try {
           process.clean();
           InterruptedCalls.restart(process);
+          process.threads().forEach(TimedWaits::remember);
         } catch (KernelException killed) {
           // Killed while it was stopped: nothing of it is left to put in order.
           if (killed.errno() != Errno.ESRCH) {

@@ -2,6 +2,8 @@ package io.gantry.checkpoint.state;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.gantry.checkpoint.tracee.TimedWaits;
+import java.util.Optional;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 
@@ -31,7 +33,7 @@ class InterruptedCallTest {
   }
 
   private static InterruptedCall.Continuation of(long[] registers, OptionalLong waited) {
-    return InterruptedCall.of(registers, new byte[0], waited, false, MEMORY);
+    return InterruptedCall.of(registers, new byte[0], Optional.empty(), 0, waited, false, MEMORY);
   }
 
   @Test
@@ -93,11 +95,20 @@ class InterruptedCallTest {
 
   @Test
   void callThatWasContinuedBeforeIsFoundByItsInstruction() {
-    var found = InterruptedCall.of(inside(219, -516, REQUEST, REMAINDER), MOV_NANOSLEEP, OptionalLong.empty(), false, MEMORY);
+    var found = InterruptedCall.of(inside(219, -516, REQUEST, REMAINDER), MOV_NANOSLEEP, Optional.empty(), 0, OptionalLong.empty(), false, MEMORY);
     assertThat(found.call().orElseThrow().getNumber()).isEqualTo(35);
-    var unknown = InterruptedCall.of(inside(219, -516, REQUEST, REMAINDER), new byte[7], OptionalLong.empty(), false, MEMORY);
+    var unknown = InterruptedCall.of(inside(219, -516, REQUEST, REMAINDER), new byte[7], Optional.empty(), 0, OptionalLong.empty(), false, MEMORY);
     assertThat(unknown.call()).isEmpty();
     assertThat(unknown.registers()[RegisterSet.AX]).isEqualTo(-4);
+  }
+
+  @Test
+  void waitThatAnEarlierStopInterruptedIsRemembered() {
+    long[] registers = inside(219, -516, 0, 0, 5_000);
+    var known = Optional.of(new TimedWaits.TimedWait(7, 3_000, 0x400010, 0));
+    var call = InterruptedCall.of(registers, new byte[0], known, 1_000, OptionalLong.empty(), false, MEMORY).call().orElseThrow();
+    assertThat(call.getNumber()).isEqualTo(7);
+    assertThat(call.getNanosecondsLeft()).isEqualTo(2_000);
   }
 
   @Test
@@ -110,6 +121,6 @@ class InterruptedCallTest {
   @Test
   void callThatASignalEndedKeepsItsAnswer() {
     long[] registers = inside(232, -4, 3, 0x1000, 8, 5_000);
-    assertThat(InterruptedCall.of(registers, new byte[0], OptionalLong.empty(), true, MEMORY).registers()).isEqualTo(registers);
+    assertThat(InterruptedCall.of(registers, new byte[0], Optional.empty(), 0, OptionalLong.empty(), true, MEMORY).registers()).isEqualTo(registers);
   }
 }
