@@ -30,7 +30,7 @@ import java.util.function.Function;
  * stopped and not moved again.
  *
  * <pre>
- *   Birth ──▶ Running ◀──▶ Moving ──▶ (gone: moved away)
+ *   Birth ──▶ Running ◀──▶ Moving ──▶ (stopped: it is another host's)
  *     │          │ ended by itself
  *     │          ▼
  *     │       Exited
@@ -49,8 +49,8 @@ final class ContainerActor {
   /** @param note for {@code ps}; empty when there is none */
   record MoveShown(Status status, String note) implements Message {}
 
-  /** @param movedAway whether the container is another host's now */
-  record MoveEnded(boolean movedAway, LedgerEntry entry) implements Message {}
+  /** The move has ended, and the container is still this host's; when it is not, this actor is stopped. */
+  record MoveEnded(LedgerEntry entry) implements Message {}
 
   record Describe(ActorRef<NodeCommand.DescribeReply> replyTo) implements Message {}
 
@@ -403,10 +403,6 @@ final class ContainerActor {
   private Behavior<Message> onMoveEnded(MoveEnded ended) {
     isMoving = false;
     entry = ended.entry();
-    if (ended.movedAway()) {
-      setup.node().tell(new Gone(setup.name()));
-      return Behaviors.stopped();
-    }
     status = Status.RUNNING;
     note = "";
     show();

@@ -315,13 +315,26 @@ public final class NodeGuardian {
         tellContainer(outcome.container(), new ContainerActor.MoveShown(Status.IN_DOUBT, outcome.reason()));
       }
       case OutgoingMigration.Ended(var migration, var outcome) -> {
+        if (outcome.outcome() == Result.COMPLETED) {
+          forgetContainer(outcome.container()); // before the user hears of it, who may want it back at once
+        } else {
+          view.entry(outcome.container()).ifPresent(entry -> tellContainer(outcome.container(), new ContainerActor.MoveEnded(entry)));
+        }
         answer(migration, outcome);
         answered.remove(migration);
         outgoing.remove(migration);
-        view.entry(outcome.container())
-            .ifPresent(entry -> tellContainer(outcome.container(), new ContainerActor.MoveEnded(outcome.outcome() == Result.COMPLETED, entry)));
       }
     }
+  }
+
+  /** It is another host's now. */
+  private void forgetContainer(String container) {
+    var actor = containers.remove(container);
+    if (actor != null) {
+      context.unwatch(actor);
+      context.stop(actor);
+    }
+    hide(container);
   }
 
   private void tellContainer(String container, ContainerActor.Message message) {
@@ -361,11 +374,7 @@ public final class NodeGuardian {
       return;
     }
     context.getLog().error("The actor of migration {} has failed; container {} is taken up anew from the ledger", migration, move.container());
-    var actor = containers.remove(move.container());
-    if (actor != null) {
-      context.unwatch(actor);
-      context.stop(actor);
-    }
+    forgetContainer(move.container());
     recovering.add(move.container());
     // Until the ledger has done whatever the actor had asked for, nobody is told how the move stands.
     ledger.tell(new LedgerActor.Sync(migration, ledgerReplies));
@@ -375,6 +384,7 @@ public final class NodeGuardian {
     var move = incoming.get(migration);
     if (move != null) {
       context.getLog().error("The actor of migration {}, arriving, has failed; it is taken up anew from the ledger", migration);
+      hide(move.container());
       recovering.add(move.container());
       ledger.tell(new LedgerActor.Sync(migration, ledgerReplies));
     }
@@ -385,7 +395,6 @@ public final class NodeGuardian {
     var in = incoming.remove(migration);
     var container = out != null ? out.container() : in == null ? "" : in.container();
     if (!container.isEmpty()) {
-      hide(container);
       // Not at once: what the failed actor had under way in the engine ends first.
       context.scheduleOnce(RECOVER_SOON, context.getSelf(), new RecoverAgain(container));
     }
@@ -466,19 +475,33 @@ public final class NodeGuardian {
     now.forEach(peer -> peers.put(peer.name(), peer));
     registry.tell(new Registry.PeersChanged(now));
     for (var peer : now) {
-      if (peer.reachable() && !isReachable(before, peer.name())) {
+      if (peer.reachable() && !isSameAsBefore(before, peer)) {
         context.getLog().info("Node {} at {} can be reached", peer.name(), peer.address());
-        links.send(peer.name(), new PeerMessage.Hello(settings.name(), ProtocolVersion.CURRENT, ledgerId, facts.kernelRelease()));
+        sendHello(peer.name());
       }
     }
     for (var name : before.keySet()) {
-      if (isReachable(before, name) && !isReachable(peers, name)) {
-        context.getLog().warn("Node {} cannot be reached any more", name);
-        var reason = "Node " + name + " cannot be reached any more; see whether its agent runs and whether the network between the hosts works.";
+      if (isReachable(before, name) && (!isReachable(peers, name) || !isSameAsBefore(before, peers.get(name)))) {
+        var restarted = isReachable(peers, name);
+        var reason =
+            restarted
+                ? "The agent of node " + name + " was started anew."
+                : "Node " + name + " cannot be reached any more; see whether its agent runs and whether the network between the hosts works.";
+        context.getLog().warn("{}", reason);
         outgoing.values().stream().filter(move -> move.destination().equals(name)).forEach(move -> move.actor().tell(new OutgoingMigration.PeerLost(reason)));
         incoming.values().stream().filter(move -> move.source().equals(name)).forEach(move -> move.actor().tell(new IncomingMigration.PeerLost(reason)));
       }
     }
+  }
+
+  private void sendHello(String peer) {
+    links.send(peer, new PeerMessage.Hello(settings.name(), ProtocolVersion.CURRENT, ledgerId, facts.kernelRelease()));
+  }
+
+  /** Whether it could be reached already, in the same life. */
+  private static boolean isSameAsBefore(Map<String, Peer> before, Peer peer) {
+    var known = before.get(peer.name());
+    return known != null && known.reachable() && known.incarnation() == peer.incarnation();
   }
 
   private static boolean isReachable(Map<String, Peer> known, String name) {
@@ -514,7 +537,11 @@ public final class NodeGuardian {
           in.actor().tell(new IncomingMigration.FromPeer(answer));
         }
       }
-      case PeerMessage.Hello hello -> hellos.put(hello.from(), hello);
+      case PeerMessage.Hello hello -> {
+        if (!hello.equals(hellos.put(hello.from(), hello))) {
+          sendHello(hello.from()); // the first one to it may have been lost
+        }
+      }
       case PeerMessage.Holdings _, PeerMessage.HoldingsVersion _, PeerMessage.HoldingsWanted _ -> registry.tell(new Registry.FromPeer(message));
     }
   }

@@ -13,11 +13,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
 
@@ -66,7 +64,7 @@ final class Registry {
   private final long incarnation;
   private final Map<String, ContainerInfo> own = new TreeMap<>();
   private final Map<String, Remote> remotes = new HashMap<>();
-  private final Set<String> reachable = new HashSet<>();
+  private final Map<String, Long> reachable = new HashMap<>();
   private long version;
 
   private Registry(Links links, String self, long incarnation) {
@@ -131,7 +129,7 @@ final class Registry {
   }
 
   private void toAll(PeerMessage message) {
-    reachable.forEach(peer -> links.send(peer, message));
+    reachable.keySet().forEach(peer -> links.send(peer, message));
   }
 
   private void sendEverything(String peer) {
@@ -149,16 +147,21 @@ final class Registry {
   // ── the peers' holdings ──────────────────────────────────────────────────────────────────────────────────────────
 
   private void onPeers(List<Peer> peers) {
-    var now = new HashSet<String>();
+    var now = new TreeMap<String, Long>();
     for (var peer : peers) {
       if (peer.reachable()) {
-        now.add(peer.name());
+        now.put(peer.name(), peer.incarnation());
       }
     }
-    var fresh = new HashSet<>(now);
-    fresh.removeAll(reachable);
+    var fresh = new ArrayList<String>();
+    now.forEach(
+        (peer, life) -> {
+          if (!life.equals(reachable.get(peer))) {
+            fresh.add(peer);
+          }
+        });
     reachable.clear();
-    reachable.addAll(now);
+    reachable.putAll(now);
     fresh.forEach(this::sendEverything);
   }
 
@@ -223,7 +226,7 @@ final class Registry {
             remote
                 .containers
                 .values()
-                .forEach(info -> best.merge(info.name(), reachable.contains(node) ? info : unreachable(info), Registry::better)));
+                .forEach(info -> best.merge(info.name(), reachable.containsKey(node) ? info : unreachable(info), Registry::better)));
     return new ArrayList<>(best.values());
   }
 

@@ -20,6 +20,7 @@ import java.util.function.UnaryOperator;
 /** The links between the hosts and the word about who is there. Links can be cut, noticed or not, and messages lost one by one. Any thread. */
 public final class StandInNetwork {
   private final Map<String, ActorRef<Inbound>> nodes = new TreeMap<>();
+  private final Map<String, Long> incarnations = new TreeMap<>();
   private final Set<Set<String>> cuts = new HashSet<>();
   private final UnaryOperator<PeerMessage> wire;
   private ProtocolVersion version = ProtocolVersion.CURRENT;
@@ -41,6 +42,7 @@ public final class StandInNetwork {
 
   private synchronized void join(String name, ActorRef<Inbound> node) {
     nodes.put(name, node);
+    incarnations.merge(name, 1L, Long::sum);
     tellPeers();
   }
 
@@ -96,7 +98,7 @@ public final class StandInNetwork {
           var peers = new ArrayList<Peer>();
           for (var other : nodes.keySet()) {
             if (!other.equals(name)) {
-              peers.add(new Peer(other, other + ":7750", !cuts.contains(Set.of(name, other)), version));
+              peers.add(new Peer(other, other + ":7750", incarnations.get(other), !cuts.contains(Set.of(name, other)), version));
             }
           }
           node.tell(new Inbound.PeersChanged(List.copyOf(peers)));

@@ -135,7 +135,7 @@ public final class ClusterLinks implements Links {
       if (member.uniqueAddress().equals(self) || name.isEmpty() || !isPresent(member)) {
         continue;
       }
-      var peer = new Peer(name.get(), member.address().hostPort(), !unreachable.contains(member), version(member));
+      var peer = new Peer(name.get(), member.address().hostPort(), member.uniqueAddress().longUid(), !unreachable.contains(member), version(member));
       var other = peers.get(peer.name());
       if (other != null && other.reachable() && !peer.reachable()) {
         continue; // the previous life of a restarted node
