@@ -131,6 +131,7 @@ static void child(char *self) {
 
 static void churn(char *self) {
   seed += getpid();
+  int memfd = memfd_create("only open", 0); /* changed by write(2), never mapped */
   for (long step = 0;; step++) {
     int i = next() % SLOTS;
     size_t pages = 1 + next() % 96;
@@ -178,6 +179,16 @@ static void churn(char *self) {
         if (brk == (void *)-1) break;
         break;
       }
+      case 7: {
+        char block[PAGE];
+        fill(block, PAGE);
+        if (pwrite(memfd, block, PAGE - next() % 2, next() % 200 * PAGE) < 0) perror("pwrite");
+        break;
+      }
+      case 8:
+        fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, next() % 200 * PAGE, 2 * PAGE);
+        if (step % 50 == 0 && ftruncate(memfd, next() % 200 * 1000)) perror("ftruncate");
+        break;
       default:
         fill(slot[i] + at * PAGE, some * PAGE);
     }

@@ -41,6 +41,10 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
   private final Map<Integer, PageSet> lastWritten = new LinkedHashMap<>();
 
   private boolean last;
+
+  /** This round clones stubs. */
+  private boolean cloning;
+
   private boolean complete;
 
   private record Process(StubMemory memory, StubLayout layout, round_process description) {}
@@ -111,6 +115,7 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
 
   private void begin(round_begin round) {
     last = round.getLast();
+    cloning = round.getProcessesList().stream().anyMatch(process -> process.getForkFrom() != 0);
     round.getFilesList().forEach(file -> files.put(file.getId(), file.getName()));
     var gone = new HashSet<>(processes.keySet());
     for (var process : round.getProcessesList()) {
@@ -237,6 +242,10 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     var memory = memoryBySpace.get(space);
     if (memory != null) {
       try (var reader = memory.reader()) {
+        if (!cloning) {
+          // What was written a moment ago belongs to the stub alone.
+          reader.trustExclusive();
+        }
         new ReadBack(digest, space, reader).add(pages);
       }
     } else {

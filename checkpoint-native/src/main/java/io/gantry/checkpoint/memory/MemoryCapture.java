@@ -15,6 +15,7 @@ import io.gantry.checkpoint.procfs.ProcessGoneException;
 import io.gantry.checkpoint.procfs.TaskState;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -90,7 +91,6 @@ public final class MemoryCapture implements AutoCloseable {
     shared.discover(present.stream().map(visit -> visit.tracker).toList());
     begin(number, false, present, Map.of(), Map.of(), batch);
     for (var visit : present) {
-      visit.tracker.pages().alone(present.size() == 1);
       if (visit.forkFrom != 0) {
         var content = new PageSet();
         visit.tracker.written(content::add, (start, end) -> {});
@@ -135,8 +135,17 @@ public final class MemoryCapture implements AutoCloseable {
     var lastPages = new HashMap<SpaceTracker, SpaceTracker.LastPages>();
     present.forEach(visit -> lastPages.put(visit.tracker, visit.tracker.frozen()));
     begin(number, true, present, breaks, lastPages, batch);
+    var newFamilies = new HashSet<Integer>();
     for (var visit : present) {
-      visit.tracker.pages().alone(present.size() == 1);
+      if (visit.forkFrom != 0) {
+        newFamilies.add(visit.forkFrom);
+        newFamilies.add(visit.process.nsPid());
+      }
+    }
+    for (var visit : present) {
+      if (!newFamilies.contains(visit.process.nsPid())) {
+        visit.tracker.pages().trustExclusive();
+      }
       var pages = lastPages.get(visit.tracker);
       if (visit.forkFrom != 0) {
         sendForked(visit, pages.send(), batch, true);

@@ -33,6 +33,9 @@ final class SharedPages implements PageReader, AutoCloseable {
 
   private final long zeroHash;
 
+  /** Size that was announced. */
+  private long bytes;
+
   /** @param fd taken over; @param chunk memory for reading ahead, shared by all objects of a capture */
   SharedPages(int space, long inode, int fd, Optional<String> memfdName, MemorySegment chunk) {
     this.space = space;
@@ -52,8 +55,10 @@ final class SharedPages implements PageReader, AutoCloseable {
     return inode;
   }
 
+  /** Describes it, and fixes the size for this round: what it grows by meanwhile is the next one's. */
   shared_memory toEntry() {
-    var entry = shared_memory.newBuilder().setSpace(space).setShmid(inode).setSize(bytes());
+    bytes = Math.max(0, Fd.seek(fd, 0, Fd.SEEK_END));
+    var entry = shared_memory.newBuilder().setSpace(space).setShmid(inode).setSize(bytes);
     memfdName.ifPresent(
         name -> {
           long seals = Fd.fcntl(fd, Fd.F_GET_SEALS, 0);
@@ -65,14 +70,10 @@ final class SharedPages implements PageReader, AutoCloseable {
     return entry.build();
   }
 
-  private long bytes() {
-    return Math.max(0, Fd.seek(fd, 0, Fd.SEEK_END));
-  }
-
   /** Sends every page that differs from what the destination has. */
   void send(PageBatch batch) {
     batch.from(space, this);
-    int pages = (int) ((bytes() + Mmap.PAGE - 1) / Mmap.PAGE);
+    int pages = (int) ((bytes + Mmap.PAGE - 1) / Mmap.PAGE);
     if (pages != hashes.length) {
       hashes = Arrays.copyOf(hashes, pages);
     }
@@ -136,22 +137,23 @@ final class SharedPages implements PageReader, AutoCloseable {
     }
   }
 
-  /** Reads; what lies behind the end reads as zero. */
+  /** Reads; what lies behind the announced end is zero, as it is on the destination. */
   private void fill(long offset, MemorySegment destination) {
+    long inside = Math.clamp(bytes - offset, 0, destination.byteSize());
     long done = 0;
-    while (done < destination.byteSize()) {
-      long read = Fd.pread(fd, destination.asSlice(done), offset + done);
+    while (done < inside) {
+      long read = Fd.pread(fd, destination.asSlice(done, inside - done), offset + done);
       if (read <= 0) {
-        destination.asSlice(done).fill((byte) 0);
-        return;
+        break;
       }
       done += read;
     }
+    destination.asSlice(done).fill((byte) 0);
   }
 
   /** Adds every page with content to a digest. */
   void digest(PageDigest digest) {
-    long end = (bytes() + Mmap.PAGE - 1) & -Mmap.PAGE;
+    long end = (bytes + Mmap.PAGE - 1) & -Mmap.PAGE;
     for (long at = 0; at < end; at += chunk.byteSize()) {
       var part = chunk.asSlice(0, Math.min(chunk.byteSize(), end - at));
       fill(at, part);

@@ -170,6 +170,10 @@ final class StubMemory implements AutoCloseable {
       }
     }
 
+    void trustExclusive() {
+      pages.trustExclusive();
+    }
+
     @Override
     public void read(long[] addresses, int[] pageCounts, int runCount, MemorySegment destination) {
       pages.read(addresses, pageCounts, runCount, destination);
