@@ -26,6 +26,8 @@ import picocli.CommandLine.Spec;
       StopCommand.class,
       LogsCommand.class,
       CheckCommand.class,
+      CheckpointCommand.class,
+      RestoreCommand.class,
       DemoCommand.class,
       BenchCommand.class,
     },

@@ -15,7 +15,7 @@ class CommandLineTest {
   @TempDir Path empty;
 
   @ParameterizedTest
-  @ValueSource(strings = {"node", "run", "ps", "nodes", "migrate", "stop", "logs", "demo"})
+  @ValueSource(strings = {"node", "run", "ps", "nodes", "migrate", "stop", "logs", "check", "checkpoint", "restore", "demo"})
   void everyCommandHasHelpWithAnExampleAndExitCodes(String command) {
     Invocation help = Invocation.of(command, "--help");
     assertThat(help.status()).isZero();
@@ -92,6 +92,19 @@ class CommandLineTest {
     Invocation result = Invocation.of("ps", "--state-dir", "/tmp/" + "x".repeat(120));
     assertThat(result.status()).isEqualTo(ExitCode.USAGE.status());
     assertThat(result.err()).contains("too long", "107 bytes");
+  }
+
+  @Test
+  void imagesThatAreMissingOrDamagedAreToldApart() throws java.io.IOException {
+    Invocation missing = Invocation.of("restore", "--images", empty.resolve("none").toString(), "--json");
+    assertThat(missing.status()).isEqualTo(ExitCode.NOT_FOUND.status());
+    Invocation damaged = Invocation.of("restore", "--images", empty.toString(), "--json");
+    assertThat(damaged.status()).isEqualTo(ExitCode.DAMAGED.status());
+    assertThat(damaged.json().at("/error/message").asText()).startsWith("Nothing was restored: ").contains(empty.toString());
+    java.nio.file.Files.createDirectory(empty.resolve("there"));
+    String own = Long.toString(ProcessHandle.current().pid());
+    assertThat(Invocation.of("checkpoint", "--pid", own, "--images", empty.resolve("there").toString()).status()).isEqualTo(9);
+    assertThat(Invocation.of("checkpoint", "--pid", "999999999", "--images", empty.resolve("x").toString()).status()).isEqualTo(3);
   }
 
   @Test
