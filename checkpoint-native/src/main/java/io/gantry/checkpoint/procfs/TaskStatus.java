@@ -1,7 +1,7 @@
 package io.gantry.checkpoint.procfs;
 
 import java.nio.file.NoSuchFileException;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
 
 /** {@code /proc/PID/status} or {@code /proc/PID/task/TID/status}, see {@code man 5 proc_pid_status}. Immutable. */
@@ -43,7 +43,11 @@ public final class TaskStatus {
 
   /** All numbers of a field, ids as unsigned 32-bit values. */
   public List<Integer> ids(String field) {
-    return words(field).stream().map(Integer::parseUnsignedInt).toList();
+    var ids = new ArrayList<Integer>(4);
+    for (String word : words(field)) {
+      ids.add(Integer.parseUnsignedInt(word));
+    }
+    return ids;
   }
 
   /** A set written in hexadecimal, such as signals or capabilities. */
@@ -51,8 +55,20 @@ public final class TaskStatus {
     return Long.parseUnsignedLong(text(field), 16);
   }
 
+  /** Split by hand: this is read for each of hundreds of threads within a pause. */
   private List<String> words(String field) {
-    return Arrays.stream(text(field).split("\\s+")).filter(word -> !word.isEmpty()).toList();
+    String line = text(field);
+    var words = new ArrayList<String>(4);
+    int from = 0;
+    for (int at = 0; at <= line.length(); at++) {
+      if (at == line.length() || line.charAt(at) <= ' ') {
+        if (at > from) {
+          words.add(line.substring(from, at));
+        }
+        from = at + 1;
+      }
+    }
+    return words;
   }
 
   /** The letter: R, S, D, T, t, Z, X, I. */
