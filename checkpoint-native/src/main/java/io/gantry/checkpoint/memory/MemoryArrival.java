@@ -56,6 +56,9 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
 
   @Override
   public void pages(int space, long[] addresses, int[] pageCounts, int runCount, MemorySegment data) {
+    for (int run = 0; run < runCount; run++) {
+      settle(space, addresses[run], addresses[run] + pageCounts[run] * Mmap.PAGE);
+    }
     var memory = memoryBySpace.get(space);
     if (memory != null) {
       memory.write(addresses, pageCounts, runCount, data);
@@ -74,6 +77,7 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
 
   @Override
   public void zero(int space, long address, long pageCount) {
+    settle(space, address, address + pageCount * Mmap.PAGE);
     var memory = memoryBySpace.get(space);
     if (memory != null) {
       memory.zero(address, address + pageCount * Mmap.PAGE);
@@ -81,6 +85,18 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
       sharedOf(space).zero(address, pageCount * Mmap.PAGE);
     }
     digest.addZero(space, address, pageCount);
+  }
+
+  /** Reads back what the last round wrote here, because something else is about to come to the same place. */
+  private void settle(int space, long start, long end) {
+    var set = lastWritten.get(space);
+    if (set != null) {
+      var now = new PageSet();
+      set.remove(start, end, now::add);
+      if (!now.isEmpty()) {
+        readBack(space, now);
+      }
+    }
   }
 
   private SharedArrival sharedOf(int space) {

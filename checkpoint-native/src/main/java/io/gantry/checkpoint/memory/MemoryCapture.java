@@ -4,7 +4,6 @@ import com.google.protobuf.ByteString;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.PageSink;
 import io.gantry.checkpoint.image.StreamMessage;
-import io.gantry.checkpoint.image.fork_point;
 import io.gantry.checkpoint.image.round_begin;
 import io.gantry.checkpoint.image.round_end;
 import io.gantry.checkpoint.image.round_process;
@@ -15,7 +14,6 @@ import io.gantry.checkpoint.procfs.ProcessGoneException;
 import io.gantry.checkpoint.procfs.TaskState;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -70,13 +68,13 @@ public final class MemoryCapture implements AutoCloseable {
         visit(process, alive, false)
             .ifPresent(
                 visit -> {
-                  if (!visit.tracker.armed()) {
+                  if (!visit.tracker().armed()) {
                     var made = new Userfaultfd[1];
                     armer.whileStopped(process.pid(), task -> made[0] = Arming.arm(task));
-                    visit.tracker.arm(made[0]);
+                    visit.tracker().arm(made[0]);
                   }
-                  visit.tracker.readLayout(false);
-                  visit.tracker.register();
+                  visit.tracker().readLayout(false);
+                  visit.tracker().register();
                   present.add(visit);
                 });
       } catch (CheckpointException e) {
@@ -88,20 +86,29 @@ public final class MemoryCapture implements AutoCloseable {
       }
     }
     dropOrphans(present);
-    shared.discover(present.stream().map(visit -> visit.tracker).toList());
+    shared.discover(present.stream().map(visit -> visit.tracker()).toList());
     begin(number, false, present, Map.of(), Map.of(), batch);
-    for (var visit : present) {
-      if (visit.forkFrom != 0) {
-        var content = new PageSet();
-        visit.tracker.written(content::add, (start, end) -> {});
-        sendForked(visit, content, batch, false);
-      } else {
-        batch.from(visit.tracker.space(), visit.tracker.pages());
-        boolean there = visit.tracker.dropped(batch::zero, batch::add);
-        if (there) {
-          visit.tracker.written(batch::add, batch::zero);
+    var families = families(present);
+    for (var visit : families.keySet()) {
+      var tracker = visit.tracker();
+      batch.from(tracker.space(), tracker.pages());
+      if (families.get(visit).isEmpty()) {
+        if (tracker.dropped(batch::zero, batch::add)) {
+          tracker.written(batch::add, batch::zero);
         }
         batch.flush();
+      } else {
+        var pages = new PageSet();
+        if (tracker.dropped(batch::zero, pages::add)) {
+          tracker.written(pages::add, batch::zero);
+        }
+        var family = new Family(visit, false, batch);
+        for (var descendant : families.get(visit)) {
+          var content = new PageSet();
+          descendant.tracker().written(content::add, (start, end) -> {});
+          family.add(descendant, content);
+        }
+        family.send(pages);
       }
     }
     return finish(number, present, batch, sink);
@@ -126,42 +133,34 @@ public final class MemoryCapture implements AutoCloseable {
                       new CheckpointException(
                           "process " + process.process().pid()
                               + " shares its address space with its parent (vfork), or its parent is about to be reaped; neither lasts, so let the container run on for a moment and freeze it again"));
-      visit.tracker.readLayout(true);
+      visit.tracker().readLayout(true);
       breaks.put(process.process().nsPid(), process.programBreak());
       present.add(visit);
     }
     dropOrphans(present);
-    shared.discover(present.stream().map(visit -> visit.tracker).toList());
+    shared.discover(present.stream().map(visit -> visit.tracker()).toList());
     var lastPages = new HashMap<SpaceTracker, SpaceTracker.LastPages>();
-    present.forEach(visit -> lastPages.put(visit.tracker, visit.tracker.frozen()));
+    present.forEach(visit -> lastPages.put(visit.tracker(), visit.tracker().frozen()));
     begin(number, true, present, breaks, lastPages, batch);
-    var newFamilies = new HashSet<Integer>();
-    for (var visit : present) {
-      if (visit.forkFrom != 0) {
-        newFamilies.add(visit.forkFrom);
-        newFamilies.add(visit.process.nsPid());
-      }
-    }
-    for (var visit : present) {
-      if (!newFamilies.contains(visit.process.nsPid())) {
-        visit.tracker.pages().trustExclusive();
-      }
-      var pages = lastPages.get(visit.tracker);
-      if (visit.forkFrom != 0) {
-        sendForked(visit, pages.send(), batch, true);
-      } else {
-        batch.from(visit.tracker.space(), visit.tracker.pages());
-        pages.dropped().forEach(batch::zero);
+    var families = families(present);
+    for (var visit : families.keySet()) {
+      var pages = lastPages.get(visit.tracker());
+      batch.from(visit.tracker().space(), visit.tracker().pages());
+      pages.dropped().forEach(batch::zero);
+      if (families.get(visit).isEmpty()) {
+        visit.tracker().pages().trustExclusive();
         pages.send().forEach(batch::add);
         pages.fromFile().forEach(batch::add);
         batch.flush();
+      } else {
+        pages.fromFile().forEach(pages.send()::add);
+        var family = new Family(visit, true, batch);
+        families.get(visit).forEach(descendant -> family.add(descendant, lastPages.get(descendant.tracker()).send()));
+        family.send(pages.send());
       }
     }
     return finish(number, present, batch, sink);
   }
-
-  /** A process in a round. {@code forkFrom}: from whose stub its stub is cloned in this round, or 0. */
-  private record Visit(ProcessRef process, SpaceTracker tracker, int forkFrom) {}
 
   private Optional<Visit> visit(ProcessRef process, List<ProcessRef> alive, boolean frozen) {
     var known = trackers.get(process.nsPid());
@@ -223,9 +222,9 @@ public final class MemoryCapture implements AutoCloseable {
   private void dropOrphans(List<Visit> present) {
     present.removeIf(
         visit -> {
-          boolean orphan = visit.forkFrom != 0 && present.stream().noneMatch(other -> other.process.nsPid() == visit.forkFrom);
+          boolean orphan = visit.forkFrom() != 0 && present.stream().noneMatch(other -> other.process().nsPid() == visit.forkFrom());
           if (orphan) {
-            forget(visit.process.nsPid());
+            forget(visit.process().nsPid());
           }
           return orphan;
         });
@@ -240,41 +239,36 @@ public final class MemoryCapture implements AutoCloseable {
       PageBatch batch) {
     var begin = round_begin.newBuilder().setRound(number).setLast(last);
     for (var visit : present) {
-      var layout = visit.tracker.layout();
-      long brk = breaks.getOrDefault(visit.process.nsPid(), layout.brkByMapping());
+      var layout = visit.tracker().layout();
+      long brk = breaks.getOrDefault(visit.process().nsPid(), layout.brkByMapping());
       begin.addProcesses(
           round_process.newBuilder()
-              .setPid(visit.process.nsPid())
-              .setPpid(visit.process.nsPpid())
-              .setSpace(visit.tracker.space())
-              .setForkFrom(visit.forkFrom)
-              .setMm(layout.toEntry(brk, last ? lastPages.get(visit.tracker).guards() : List.of())));
+              .setPid(visit.process().nsPid())
+              .setPpid(visit.process().nsPpid())
+              .setSpace(visit.tracker().space())
+              .setForkFrom(visit.forkFrom())
+              .setMm(layout.toEntry(brk, last ? lastPages.get(visit.tracker()).guards() : List.of())));
     }
     shared.entries().forEach(begin::addShared);
     begin.addAllFiles(files.entries());
     batch.message(StreamMessage.ROUND_BEGIN, begin.build().toByteArray());
   }
 
-  /** First sight of a child: its stub is cloned from its parent's, so only what differs is sent. */
-  private void sendForked(Visit visit, PageSet content, PageBatch batch, boolean frozen) {
-    var child = visit.tracker;
-    var parent = trackers.get(visit.forkFrom);
-    var inherited = CowSharing.inherited(parent, child, content, frozen);
-    batch.message(StreamMessage.FORK, fork_point.newBuilder().setPid(visit.process.nsPid()).build().toByteArray());
-    batch.from(child.space(), child.pages());
-    for (var vma : child.layout().vmas()) {
-      if (vma.hasPrivatePages()) {
-        // What the stub inherits and the child has not (or not any more).
-        parent
-            .sent()
-            .intersect(
-                vma.start(),
-                vma.end(),
-                (start, end) -> content.missing(start, end, vma.backed() ? batch::add : batch::zero));
+  /** For each process that has a stub, its descendants that are to be cloned from it or from each other, parents first. */
+  private static Map<Visit, List<Visit>> families(List<Visit> present) {
+    var families = new LinkedHashMap<Visit, List<Visit>>();
+    var tops = new HashMap<Integer, Visit>();
+    for (var visit : present) {
+      if (visit.forkFrom() == 0) {
+        families.put(visit, new ArrayList<>());
+        tops.put(visit.process().nsPid(), visit);
+      } else {
+        var top = tops.get(visit.forkFrom());
+        families.get(top).add(visit);
+        tops.put(visit.process().nsPid(), top);
       }
     }
-    content.forEach((start, end) -> inherited.missing(start, end, batch::add));
-    batch.flush();
+    return families;
   }
 
   private Round finish(int number, List<Visit> present, PageBatch batch, PageSink sink) {

@@ -20,7 +20,7 @@ class CowSharingTest {
 
   @Test
   void pagesSharedCopyOnWriteAreSentOnceAndSharedAgain() throws IOException {
-    try (var source = Workload.start("prefork", String.valueOf(MIB), String.valueOf(CHILDREN));
+    try (var source = Workload.start("prefork", String.valueOf(MIB), String.valueOf(CHILDREN), "parent writes too");
         var move = new Move(source)) {
       source.awaitLine("ready", Move.LIMIT);
       for (int i = 0; i < 5; i++) {
@@ -48,7 +48,7 @@ class CowSharingTest {
 
   @Test
   void aChildThatIsFirstSeenInTheFreezeIsSharedToo() throws IOException {
-    try (var source = Workload.start("prefork", String.valueOf(MIB), String.valueOf(CHILDREN));
+    try (var source = Workload.start("prefork", String.valueOf(MIB), String.valueOf(CHILDREN), "parent writes too");
         var move = new Move(source)) {
       source.awaitLine("ready", Move.LIMIT);
       move.capture.round(0, move.alive(), move::whileStopped, move.sink);
