@@ -26,7 +26,8 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * One container of this host: its birth, whether it still lives, its statistics, and its end. Admits one thing at a time: while it is in a move it is not
+ * One container of this host: its birth, whether it still lives, its statistics, and its end. Admits one thing at a time:
+ * while it is in a move it is not
  * stopped and not moved again.
  *
  * <pre>
@@ -60,7 +61,8 @@ final class ContainerActor {
 
   private record LedgerReplied(LedgerActor.Reply reply) implements Message {}
 
-  private record Looked(boolean alive, List<ProcessFacts> processes, Optional<Integer> exitStatus, long atNs) implements Message {}
+  private record Looked(boolean alive, List<ProcessFacts> processes, Optional<Integer> exitStatus,
+      long atNs) implements Message {}
 
   private record LookFailed(String reason) implements Message {}
 
@@ -107,7 +109,10 @@ final class ContainerActor {
     this.ledgerReplies = context.messageAdapter(LedgerActor.Reply.class, LedgerReplied::new);
   }
 
-  /** A container to be born. @param arriving what keeps its name and lets a restarted agent clean up if this one dies meanwhile */
+  /**
+   * A container to be born.
+   * @param arriving what keeps its name and lets a restarted agent clean up if this one dies meanwhile
+   */
   static Behavior<Message> bear(Setup setup, LedgerEntry arriving, ActorRef<NodeCommand.RunReply> replyTo) {
     return create(
         setup,
@@ -180,7 +185,8 @@ final class ContainerActor {
         "starting",
         () -> {
           var directory = world.directories().create(name);
-          return world.engine().create(new ContainerSpec(name, spec.command(), spec.environment(), Path.of(spec.workingDirectory()), directory));
+          return world.engine()
+              .create(new ContainerSpec(name, spec.command(), spec.environment(), Path.of(spec.workingDirectory()), directory));
         },
         handle -> new Born(LedgerEntry.born(name, entry.epoch(), handle, spec)));
   }
@@ -233,7 +239,10 @@ final class ContainerActor {
 
   private void reject(String reason) {
     starting.ifPresent(
-        replyTo -> replyTo.tell(new NodeCommand.Rejected(NodeCommand.Problem.FAILED, "Container " + setup.name() + " was not started: " + reason)));
+        replyTo ->
+            replyTo.tell(
+                new NodeCommand.Rejected(NodeCommand.Problem.FAILED, "Container " + setup.name() + " was not started: "
+                    + reason)));
     starting = Optional.empty();
   }
 
@@ -261,7 +270,8 @@ final class ContainerActor {
         replyTo ->
             replyTo.tell(
                 new NodeCommand.Rejected(
-                    NodeCommand.Problem.FAILED, "While " + failed.what() + " container " + setup.name() + ": " + failed.reason())));
+                    NodeCommand.Problem.FAILED, "While " + failed.what() + " container " + setup.name() + ": "
+                        + failed.reason())));
     stopping.clear();
     return Behaviors.same();
   }
@@ -302,11 +312,13 @@ final class ContainerActor {
     }
     if (!looked.alive()) {
       status = Status.EXITED;
-      note = looked.exitStatus().map(code -> "Its first process ended with exit status " + code + ".").orElse("Its first process has ended.");
+      note = looked.exitStatus().map(code -> "Its first process ended with exit status " + code + ".")
+          .orElse("Its first process has ended.");
       context.getLog().info("Container {} has ended: {}", setup.name(), note);
       var handle = handle();
       var engine = setup.world().engine();
-      // Removes processes that its first one has left behind, and cgroup and mounts; the console stays until the container is stopped.
+      // Removes processes that its first one has left behind, and cgroup and mounts; the console stays until the container is
+      // stopped.
       lane.submit(
           () -> {
             engine.destroy(handle);
@@ -375,18 +387,22 @@ final class ContainerActor {
 
   private Optional<NodeCommand.Rejected> obstacle() {
     if (starting.isPresent()) {
-      return Optional.of(new NodeCommand.Rejected(NodeCommand.Problem.BUSY, "Container " + setup.name() + " is just being started."));
+      return Optional.of(
+          new NodeCommand.Rejected(NodeCommand.Problem.BUSY, "Container " + setup.name() + " is just being started."));
     }
     if (isMoving) {
       return Optional.of(
           new NodeCommand.Rejected(
-              NodeCommand.Problem.BUSY, "Container " + setup.name() + " is in a move already; wait until it has ended, or cancel it."));
+              NodeCommand.Problem.BUSY, "Container " + setup.name()
+                  + " is in a move already; wait until it has ended, or cancel it."));
     }
     if (!stopping.isEmpty()) {
-      return Optional.of(new NodeCommand.Rejected(NodeCommand.Problem.BUSY, "Container " + setup.name() + " is just being stopped."));
+      return Optional.of(
+          new NodeCommand.Rejected(NodeCommand.Problem.BUSY, "Container " + setup.name() + " is just being stopped."));
     }
     if (status == Status.EXITED) {
-      return Optional.of(new NodeCommand.Rejected(NodeCommand.Problem.EXITED, "Container " + setup.name() + " has ended. " + note));
+      return Optional.of(
+          new NodeCommand.Rejected(NodeCommand.Problem.EXITED, "Container " + setup.name() + " has ended. " + note));
     }
     return Optional.empty();
   }
@@ -437,7 +453,8 @@ final class ContainerActor {
   }
 
   private Behavior<Message> onDestroyed(Destroyed destroyed) {
-    context.getLog().info("Container {} was {}", setup.name(), destroyed.wasBirth() ? "not started, nothing is left of it" : "stopped");
+    context.getLog()
+        .info("Container {} was {}", setup.name(), destroyed.wasBirth() ? "not started, nothing is left of it" : "stopped");
     write(entry.gone());
     return Behaviors.same();
   }
@@ -450,11 +467,13 @@ final class ContainerActor {
 
   private <T> void run(String what, Callable<T> call, Function<T, Message> done) {
     context.pipeToSelf(
-        lane.submit(call), (result, failure) -> failure == null ? done.apply(result) : new Failed(what, BlockingLane.sentence(failure)));
+        lane.submit(call), (result, failure) -> failure == null ? done.apply(result)
+            : new Failed(what, BlockingLane.sentence(failure)));
   }
 
   private ContainerHandle handle() {
-    return entry.handle().orElseThrow(() -> new IllegalStateException("The ledger does not say where container " + setup.name() + " is."));
+    return entry.handle()
+        .orElseThrow(() -> new IllegalStateException("The ledger does not say where container " + setup.name() + " is."));
   }
 
   private void show() {

@@ -28,10 +28,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A node's actors in an actor system of their own that is a member of a real cluster. Containers do not depend on it: when it is closed, or dies, they run on, and the next
+ * A node's actors in an actor system of their own that is a member of a real cluster. Containers do not depend on it: when it
+ * is closed, or dies, they run on, and the next
  * one on the same state directory takes them up again.
  *
- * <p>A node that the cluster has downed (it was in the minority of a partition) starts its actor system anew by itself and joins again; {@link #system()} and
+ * <p>A node that the cluster has downed (it was in the minority of a partition) starts its actor system anew by itself and
+ * joins again; {@link #system()} and
  * {@link #commands()} then give the new one's. Any thread.
  */
 public final class GantryNodeSystem implements AutoCloseable {
@@ -60,7 +62,8 @@ public final class GantryNodeSystem implements AutoCloseable {
   }
 
   /**
-   * Opens the ledger, starts the actors, takes up the containers that the ledger names, and begins to join the cluster. Returns when commands are taken, which does
+   * Opens the ledger, starts the actors, takes up the containers that the ledger names, and begins to join the cluster.
+   * Returns when commands are taken, which does
    * not wait for the cluster.
    *
    * @param engine stays the caller's, who closes it after this
@@ -84,14 +87,18 @@ public final class GantryNodeSystem implements AutoCloseable {
     return life.commands();
   }
 
-  /** {@code host:port} at which this node's actor system is reached, with the port that the system chose when the settings say 0. */
+  /**
+   * {@code host:port} at which this node's actor system is reached, with the port that the system chose when the settings say
+   * 0.
+   */
   public String address() {
     var address = akka.cluster.typed.Cluster.get(life.system()).selfMember().address();
     return address.getHost().get() + ":" + address.getPort().get();
   }
 
   /**
-   * Tells the node what the pause of a throwaway container has cost without its last pages, so that the first real prediction is good.
+   * Tells the node what the pause of a throwaway container has cost without its last pages, so that the first real prediction
+   * is good.
    *
    * @param processes of that container; @param threads of all; @param descriptors of all
    * @param pause freeze to resume, less the time for pages
@@ -105,7 +112,10 @@ public final class GantryNodeSystem implements AutoCloseable {
     return closed.copy();
   }
 
-  /** Leaves the cluster and stops the actors. Moves before their commit are undone, containers run on. Blocks until done; idempotent. */
+  /**
+   * Leaves the cluster and stops the actors. Moves before their commit are undone, containers run on. Blocks until done;
+   * idempotent.
+   */
   @Override
   public void close() {
     Life last;
@@ -143,7 +153,8 @@ public final class GantryNodeSystem implements AutoCloseable {
       throw new NodeStartException("The start of node " + settings.name() + " was interrupted.", e);
     } catch (ExecutionException | TimeoutException e) {
       abandon(system, ledger);
-      throw new NodeStartException("The actors of node %s were not ready within %d s.".formatted(settings.name(), READY_MAX.toSeconds()), e);
+      throw new NodeStartException(
+          "The actors of node %s were not ready within %d s.".formatted(settings.name(), READY_MAX.toSeconds()), e);
     } catch (RuntimeException e) {
       abandon(system, ledger);
       throw new NodeStartException(
@@ -170,7 +181,8 @@ public final class GantryNodeSystem implements AutoCloseable {
 
   private World world(Ledger ledger, Executor blocking) {
     return new World(
-        engine, pageLinks, ledger, ContainerDirectories.in(settings.stateDirectory()), ClusterLinks.factory(peers -> remember(peers, blocking)), blocking, System::nanoTime);
+        engine, pageLinks, ledger, ContainerDirectories.in(settings.stateDirectory()),
+            ClusterLinks.factory(peers -> remember(peers, blocking)), blocking, System::nanoTime);
   }
 
   private void remember(List<Peer> peers, Executor blocking) {
@@ -186,7 +198,10 @@ public final class GantryNodeSystem implements AutoCloseable {
     return system.dispatchers().lookup(DispatcherSelector.fromConfig("gantry.engine-dispatcher"));
   }
 
-  /** Nobody asked for it: the cluster has downed this node, or the ledger has failed. Both are got over by reading the ledger again. */
+  /**
+   * Nobody asked for it: the cluster has downed this node, or the ledger has failed. Both are got over by reading the ledger
+   * again.
+   */
   private void onTerminated(Done done) {
     synchronized (this) {
       if (isClosing) {
@@ -194,7 +209,8 @@ public final class GantryNodeSystem implements AutoCloseable {
       }
     }
     LOG.warn("The actor system of node {} has ended; it is started anew in {} ms", settings.name(), RESTART_AFTER.toMillis());
-    CompletableFuture.delayedExecutor(RESTART_AFTER.toMillis(), TimeUnit.MILLISECONDS, task -> Thread.ofPlatform().name("gantry-restart").start(task))
+    CompletableFuture.delayedExecutor(RESTART_AFTER.toMillis(), TimeUnit.MILLISECONDS, task -> Thread.ofPlatform()
+        .name("gantry-restart").start(task))
         .execute(this::restart);
   }
 
@@ -219,11 +235,13 @@ public final class GantryNodeSystem implements AutoCloseable {
     values.put("akka.cluster.roles", List.of(ClusterLinks.roles(settings.name(), ProtocolVersion.CURRENT)));
     values.put("akka.cluster.seed-nodes", seeds());
     return ConfigFactory.load(
-        settings.overrides().withFallback(ConfigFactory.parseMap(values)).withFallback(ConfigFactory.parseResourcesAnySyntax("gantry-node")));
+        settings.overrides().withFallback(ConfigFactory.parseMap(values))
+            .withFallback(ConfigFactory.parseResourcesAnySyntax("gantry-node")));
   }
 
   /**
-   * A node that was told whom to join waits for one of them. One that was not asks those it knew last, and when none answers begins a cluster: Akka lets
+   * A node that was told whom to join waits for one of them. One that was not asks those it knew last, and when none answers
+   * begins a cluster: Akka lets
    * only the first of the list do that.
    */
   private List<String> seeds() {
@@ -241,7 +259,8 @@ public final class GantryNodeSystem implements AutoCloseable {
   }
 
   private String seed(String address) {
-    var hasPort = address.lastIndexOf(':') > address.lastIndexOf(']') && address.indexOf(':') == address.lastIndexOf(':') || address.contains("]:");
+    var hasPort = address.lastIndexOf(':') > address.lastIndexOf(']') && address.indexOf(':') == address.lastIndexOf(':')
+        || address.contains("]:");
     return "akka://" + SYSTEM + "@" + (hasPort ? address : address + ":" + NodeSettings.PORT_DEFAULT);
   }
 }

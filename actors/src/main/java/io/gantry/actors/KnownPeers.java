@@ -11,7 +11,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The addresses of the nodes that were in the cluster last, in a file of the state directory, so that a restarted node finds its way back even if it
+ * The addresses of the nodes that were in the cluster last, in a file of the state directory, so that a restarted node finds
+ * its way back even if it
  * was the one that began the cluster. Losing the file does no harm but that. One thread at a time.
  */
 final class KnownPeers {

@@ -11,7 +11,8 @@ import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 
 /**
- * This host's ledger as an actor. Writes block until they are durable, so it runs on a thread of its own ({@code gantry.ledger-dispatcher}).
+ * This host's ledger as an actor. Writes block until they are durable, so it runs on a thread of its own ({@code
+ * gantry.ledger-dispatcher}).
  * Whatever was written is told to the guardian before it is told to the one who asked, so that the guardian's view is never
  * older than what somebody acts on.
  */

@@ -10,7 +10,8 @@ final class LedgerWord {
   private LedgerWord() {}
 
   /**
-   * To a destination that asks what became of a move. A move that has no actor and was not released never will be: its id is not used again.
+   * To a destination that asks what became of a move. A move that has no actor and was not released never will be: its id is
+   * not used again.
    *
    * @param migration one of this host's own
    */
@@ -18,7 +19,8 @@ final class LedgerWord {
     var isReleased =
         ledger.entries().stream()
             .anyMatch(
-                entry -> entry.migration().equals(migration) && (entry.status() == Status.RELEASED || entry.status() == Status.GONE));
+                entry -> entry.migration().equals(migration)
+                    && (entry.status() == Status.RELEASED || entry.status() == Status.GONE));
     return isReleased ? Standing.RELEASED : Standing.ROLLED_BACK;
   }
 
@@ -34,7 +36,8 @@ final class LedgerWord {
     var isThere =
         ledger
             .entry(container)
-            .filter(entry -> entry.migration().equals(migration) && (entry.status() == Status.HELD || entry.status() == Status.ARRIVING))
+            .filter(entry -> entry.migration().equals(migration)
+                && (entry.status() == Status.HELD || entry.status() == Status.ARRIVING))
             .isPresent();
     return Optional.of(isThere ? Standing.HELD : Standing.NEVER_OWNED);
   }

@@ -11,7 +11,8 @@ import java.util.Optional;
  * What other services, and the command line, may ask of a node. Any node may be asked: it passes on what another one has to do.
  * Every command is answered exactly once, unless the node that works on it dies; ask with a time-out.
  *
- * <p>{@code gantry migrate} asks {@link MigrateContainer} with a time-out of the deadline plus a few seconds, since the deadline bounds only the way to
+ * <p>{@code gantry migrate} asks {@link MigrateContainer} with a time-out of the deadline plus a few seconds, since the
+ * deadline bounds only the way to
  * the commit.
  */
 public sealed interface NodeCommand extends WireMessage {
@@ -45,7 +46,8 @@ public sealed interface NodeCommand extends WireMessage {
    * @param progress is told how far it is, when present
    */
   record MigrateContainer(
-      String name, String to, MigrateOptions options, Optional<ActorRef<MigrationProgress>> progress, ActorRef<MigrateReply> replyTo)
+      String name, String to, MigrateOptions options, Optional<ActorRef<MigrationProgress>> progress,
+          ActorRef<MigrateReply> replyTo)
       implements NodeCommand {}
 
   /** Calls off the running move of a container; possible until the commit. The one who asked for the move gets its outcome. */

@@ -8,7 +8,8 @@ import java.util.List;
 import java.util.Objects;
 
 /**
- * What a node needs to know about itself. Every value has a setter of its own so that settings read from a file and settings made in code are
+ * What a node needs to know about itself. Every value has a setter of its own so that settings read from a file and settings
+ * made in code are
  * the same thing.
  *
  * @param name unique in the cluster; letters, digits, dot, dash, underscore, at most 63 characters
@@ -20,7 +21,8 @@ import java.util.Objects;
  * @param outgoingMax most moves out of this node at a time; at least 1
  * @param incomingMax most moves into this node at a time; at least 1
  * @param watchInterval how often a container is looked at to see whether it still lives
- * @param overrides wins over everything in {@code reference.conf}; the place for TLS ({@code akka.remote.artery.transport = tls-tcp}) and log levels
+ * @param overrides wins over everything in {@code reference.conf}; the place for TLS ({@code akka.remote.artery.transport =
+ *     tls-tcp}) and log levels
  */
 public record NodeSettings(
     String name,
@@ -47,14 +49,16 @@ public record NodeSettings(
       throw new IllegalArgumentException("The port must be 0 to 65535, not " + port + ".");
     }
     if (outgoingMax < 1 || incomingMax < 1) {
-      throw new IllegalArgumentException("A node must allow at least one move out and one in, not " + outgoingMax + " and " + incomingMax + ".");
+      throw new IllegalArgumentException("A node must allow at least one move out and one in, not " + outgoingMax + " and "
+          + incomingMax + ".");
     }
   }
 
   /** A node on the usual port that begins a cluster, with at most 4 moves each way at a time. */
   public static NodeSettings of(String name, String bindAddress, Path stateDirectory) {
     return new NodeSettings(
-        name, bindAddress, PORT_DEFAULT, List.of(), stateDirectory, Duration.ofMillis(800), 4, 4, Duration.ofMillis(500), ConfigFactory.empty());
+        name, bindAddress, PORT_DEFAULT, List.of(), stateDirectory, Duration.ofMillis(800), 4, 4, Duration.ofMillis(500),
+            ConfigFactory.empty());
   }
 
   public NodeSettings withPort(int tcpPort) {
@@ -68,7 +72,8 @@ public record NodeSettings(
   }
 
   public NodeSettings withFrozenSilenceMax(Duration silence) {
-    return new NodeSettings(name, bindAddress, port, join, stateDirectory, silence, outgoingMax, incomingMax, watchInterval, overrides);
+    return new NodeSettings(name, bindAddress, port, join, stateDirectory, silence, outgoingMax, incomingMax, watchInterval,
+        overrides);
   }
 
   public NodeSettings withMovesMax(int out, int in) {
@@ -76,10 +81,12 @@ public record NodeSettings(
   }
 
   public NodeSettings withWatchInterval(Duration interval) {
-    return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax, interval, overrides);
+    return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax,
+        interval, overrides);
   }
 
   public NodeSettings withOverrides(Config config) {
-    return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax, watchInterval, config);
+    return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax,
+        watchInterval, config);
   }
 }

@@ -5,7 +5,8 @@ import io.gantry.checkpoint.PageSink;
 import java.time.Duration;
 
 /**
- * Streams of pages between hosts, as the migrations use them. Failures are {@link PageLinkException}s whose message is a sentence.
+ * Streams of pages between hosts, as the migrations use them. Failures are {@link PageLinkException}s whose message is a
+ * sentence.
  * Implemented over {@code transport}, and by a stand-in in simulations.
  */
 public interface PageLinks extends AutoCloseable {
@@ -43,7 +44,8 @@ public interface PageLinks extends AutoCloseable {
     Endpoint endpoint();
 
     /**
-     * Gives the stream up if it has not ended yet; the sender learns that it broke, the listener nothing more. Waits for a call to the receiver that
+     * Gives the stream up if it has not ended yet; the sender learns that it broke, the listener nothing more. Waits for a
+     * call to the receiver that
      * is under way. From any thread; idempotent.
      */
     @Override
@@ -55,7 +57,10 @@ public interface PageLinks extends AutoCloseable {
     /** Everything was sent: flushes and marks the end; the receiver's listener then learns success. */
     void end();
 
-    /** Without {@link #end()} before it, the receiver learns failure. From any thread, also to break a call that hangs; idempotent. */
+    /**
+     * Without {@link #end()} before it, the receiver learns failure. From any thread, also to break a call that hangs;
+     * idempotent.
+     */
     @Override
     void close();
   }

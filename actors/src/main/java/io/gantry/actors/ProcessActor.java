@@ -5,7 +5,10 @@ import akka.actor.typed.Behavior;
 import akka.actor.typed.javadsl.Behaviors;
 import io.gantry.checkpoint.ProcessFacts;
 
-/** One process of a container: keeps its figures and answers with them. Its container's actor starts and stops it as the process comes and goes. */
+/**
+ * One process of a container: keeps its figures and answers with them. Its container's actor starts and stops it as the
+ * process comes and goes.
+ */
 final class ProcessActor {
   sealed interface Message {}
 
@@ -36,7 +39,8 @@ final class ProcessActor {
                   .replyTo()
                   .tell(
                       new ProcessInfo(
-                          facts.pid(), facts.containerPid(), facts.name(), facts.threads(), facts.residentBytes(), Math.round(cpuPercent * 10) / 10.0));
+                          facts.pid(), facts.containerPid(), facts.name(), facts.threads(), facts.residentBytes(),
+                              Math.round(cpuPercent * 10) / 10.0));
               return Behaviors.same();
             })
         .build();

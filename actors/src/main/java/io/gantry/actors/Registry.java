@@ -20,8 +20,10 @@ import java.util.TreeMap;
 import java.util.function.Function;
 
 /**
- * Which container lives where, at which epoch, as far as this node has heard. Each node tells its peers what it has, change by change; who finds that it has missed
- * something asks for everything. It is a cache for {@code ps} and for passing commands on: nobody runs or stops a container because of it.
+ * Which container lives where, at which epoch, as far as this node has heard. Each node tells its peers what it has, change
+ * by change; who finds that it has missed
+ * something asks for everything. It is a cache for {@code ps} and for passing commands on: nobody runs or stops a container
+ * because of it.
  */
 final class Registry {
   sealed interface Message {}
@@ -170,7 +172,8 @@ final class Registry {
       case PeerMessage.Holdings holdings -> onHoldings(holdings);
       case PeerMessage.HoldingsVersion(var from, var theirs, var theirVersion, var count) -> {
         var remote = remotes.get(from);
-        if (remote == null || remote.incarnation != theirs || remote.version != theirVersion || remote.containers.size() != count) {
+        if (remote == null || remote.incarnation != theirs || remote.version != theirVersion
+            || remote.containers.size() != count) {
           links.send(from, new PeerMessage.HoldingsWanted(self));
         }
       }
@@ -213,7 +216,8 @@ final class Registry {
     } catch (IllegalArgumentException _) {
       status = Status.RUNNING; // a status that a newer minor version knows; the container is there
     }
-    return new ContainerInfo(holding.container(), node, holding.epoch(), status, holding.command(), holding.initPid(), holding.note());
+    return new ContainerInfo(holding.container(), node, holding.epoch(), status, holding.command(), holding.initPid(),
+        holding.note());
   }
 
   // ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -226,7 +230,8 @@ final class Registry {
             remote
                 .containers
                 .values()
-                .forEach(info -> best.merge(info.name(), reachable.containsKey(node) ? info : unreachable(info), Registry::better)));
+                .forEach(info ->
+                    best.merge(info.name(), reachable.containsKey(node) ? info : unreachable(info), Registry::better)));
     return new ArrayList<>(best.values());
   }
 
@@ -244,7 +249,8 @@ final class Registry {
   private static ContainerInfo better(ContainerInfo one, ContainerInfo other) {
     // An owner's word counts more than that of a host that only has a copy; then the later epoch.
     Comparator<ContainerInfo> order =
-        Comparator.comparing((ContainerInfo info) -> weight(info.status()) > 1).thenComparing(ContainerInfo::epoch).thenComparing(info -> weight(info.status()));
+        Comparator.comparing((ContainerInfo info) -> weight(info.status()) > 1).thenComparing(ContainerInfo::epoch)
+            .thenComparing(info -> weight(info.status()));
     return order.compare(one, other) >= 0 ? one : other;
   }
 

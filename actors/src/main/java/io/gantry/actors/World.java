@@ -7,7 +7,8 @@ import java.util.concurrent.Executor;
 import java.util.function.LongSupplier;
 
 /**
- * Everything outside that a node's actors touch. A simulation replaces all of it; besides this the actors use only their actor system's scheduler.
+ * Everything outside that a node's actors touch. A simulation replaces all of it; besides this the actors use only their
+ * actor system's scheduler.
  *
  * @param engine processes
  * @param pageLinks streams of pages

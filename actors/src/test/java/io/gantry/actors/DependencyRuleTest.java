@@ -37,7 +37,8 @@ class DependencyRuleTest {
 
   @Test
   void messagesBetweenHostsCarryNoActorReferences() {
-    classes().that().resideInAPackage("io.gantry.actors.protocol").should().onlyDependOnClassesThat().resideOutsideOfPackage("akka..").check(ACTORS);
+    classes().that().resideInAPackage("io.gantry.actors.protocol").should().onlyDependOnClassesThat()
+        .resideOutsideOfPackage("akka..").check(ACTORS);
   }
 
   @Test
@@ -47,10 +48,12 @@ class DependencyRuleTest {
         .haveNameMatching("io\\.gantry\\.actors\\.migration\\.(SourceTransition|DestinationTransition|FreezePolicy|PauseModel).*")
         .should()
         .onlyDependOnClassesThat()
-        .resideInAnyPackage("java.lang..", "java.util", "java.util.stream", "java.util.function", "java.time", "io.gantry.checkpoint", "io.gantry.actors..")
+        .resideInAnyPackage("java.lang..", "java.util", "java.util.stream", "java.util.function", "java.time",
+            "io.gantry.checkpoint", "io.gantry.actors..")
         .andShould()
         .onlyDependOnClassesThat()
-        .haveNameNotMatching("java\\.time\\.(Clock|Instant)|java\\.util\\.(Random|UUID)|io\\.gantry\\.actors\\.(World|BlockingLane|LedgerActor).*")
+        .haveNameNotMatching(
+            "java\\.time\\.(Clock|Instant)|java\\.util\\.(Random|UUID)|io\\.gantry\\.actors\\.(World|BlockingLane|LedgerActor).*")
         .check(ACTORS);
   }
 
@@ -65,7 +68,9 @@ class DependencyRuleTest {
         .callMethod(System.class, "currentTimeMillis")
         .orShould()
         .dependOnClassesThat()
-        .haveNameMatching("java\\.util\\.(Random|UUID)|java\\.security\\.SecureRandom|java\\.time\\.(Instant|Clock)|java\\.util\\.concurrent\\.ThreadLocalRandom")
+        .haveNameMatching(
+            "java\\.util\\.(Random|UUID)|java\\.security\\.SecureRandom"
+                + "|java\\.time\\.(Instant|Clock)|java\\.util\\.concurrent\\.ThreadLocalRandom")
         .check(ACTORS);
   }
 

@@ -34,7 +34,10 @@ public interface Engine extends AutoCloseable {
   /** Begins to capture: write tracking starts, the container runs on. Throws {@link RefusedException} before it is touched. */
   Capture capture(ContainerHandle container, CaptureOptions options);
 
-  /** Everything that speaks against taking this container in: ids, paths, memory, CPU, kernel, files, ports. Empty when it may come. */
+  /**
+   * Everything that speaks against taking this container in: ids, paths, memory, CPU, kernel, files, ports. Empty when it may
+   * come.
+   */
   List<Finding> preflight(String name, Footprint footprint);
 
   /** Prepares to take a container in. {@code directory} exists and is this host's own directory for it. */
@@ -44,7 +47,8 @@ public interface Engine extends AutoCloseable {
   Optional<Integer> exitStatus(ContainerHandle container);
 
   /**
-   * Removes what an agent that died has left of a container it was giving birth to, or taking in, under this name: processes in its cgroup, running or frozen, the cgroup,
+   * Removes what an agent that died has left of a container it was giving birth to, or taking in, under this name: processes
+   * in its cgroup, running or frozen, the cgroup,
    * mounts. The caller knows from its ledger that no such container is owned or held here. Idempotent.
    */
   default void removeLeftovers(String name, Path directory) {

@@ -147,6 +147,11 @@ public final class LiveEngine implements Engine {
   }
 
   @Override
+  public void removeLeftovers(String name, Path directory) {
+    ContainerTarget.destroy(Cgroup.mountPoint().resolve("gantry").resolve(group).resolve(name));
+  }
+
+  @Override
   public Optional<Integer> exitStatus(ContainerHandle container) {
     var status = Birth.exitStatus(container);
     return status.isPresent() ? Optional.of(status.getAsInt()) : Optional.empty();

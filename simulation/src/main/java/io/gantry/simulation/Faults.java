@@ -5,7 +5,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * What is to go wrong, and when: an action for a point, such as {@code "b arrival.complete"}, taken once when the point is next reached. A point has the
+ * What is to go wrong, and when: an action for a point, such as {@code "b arrival.complete"}, taken once when the point is
+ * next reached. A point has the
  * name of the host and of the operation. Any thread.
  */
 public final class Faults {

@@ -27,7 +27,8 @@ public final class StandInCluster {
   private final Spawner spawner;
   private final Map<String, Agent> agents = new ConcurrentHashMap<>();
 
-  private record Agent(ActorRef<NodeGuardian.Message> guardian, ActorRef<NodeCommand> commands, StandInEngine engine, StandInLedger ledger) {}
+  private record Agent(ActorRef<NodeGuardian.Message> guardian, ActorRef<NodeCommand> commands, StandInEngine engine,
+      StandInLedger ledger) {}
 
   /** Who starts and stops the nodes' guardians. */
   public interface Spawner {
@@ -65,7 +66,8 @@ public final class StandInCluster {
     var engine = new StandInEngine(truth, host, faults);
     var ledger = new StandInLedger(truth, host, faults);
     var blocking = system.dispatchers().lookup(DispatcherSelector.fromConfig("gantry.engine-dispatcher"));
-    var world = new World(engine, pages.of(host), ledger, new StandInDirectories(truth, host), network.links(host), blocking, System::nanoTime);
+    var world = new World(engine, pages.of(host), ledger, new StandInDirectories(truth, host), network.links(host), blocking,
+        System::nanoTime);
     var settings = NodeSettings.of(host, "127.0.0.1", Path.of("/state", host)).withWatchInterval(Duration.ofMillis(50));
     var commands = new CompletableFuture<ActorRef<NodeCommand>>();
     var guardian =

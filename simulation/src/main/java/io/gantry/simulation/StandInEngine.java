@@ -24,7 +24,8 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Supplier;
 
 /**
- * An engine without processes: a container is a state and a text for its memory, which travels as pages. It keeps the promises that {@link Engine} makes about the death of the agent. Each
+ * An engine without processes: a container is a state and a text for its memory, which travels as pages. It keeps the
+ * promises that {@link Engine} makes about the death of the agent. Each
  * operation is a point for {@link Faults}. One for each life of an agent.
  */
 public final class StandInEngine implements Engine {
@@ -79,12 +80,14 @@ public final class StandInEngine implements Engine {
   private Copy living(ContainerHandle container) {
     return find(container)
         .filter(copy -> copy.state != State.DEAD)
-        .orElseThrow(() -> new CheckpointException("Container " + container.name() + " has no process " + container.initPid() + "."));
+        .orElseThrow(() ->
+            new CheckpointException("Container " + container.name() + " has no process " + container.initPid() + "."));
   }
 
   private ContainerHandle handle(Copy copy) {
     return new ContainerHandle(
-        copy.container, copy.pid, copy.pid, Path.of("/sys/fs/cgroup", host.name(), copy.container), Path.of("/state", host.name(), copy.container));
+        copy.container, copy.pid, copy.pid, Path.of("/sys/fs/cgroup", host.name(), copy.container),
+            Path.of("/state", host.name(), copy.container));
   }
 
   @Override
@@ -150,7 +153,8 @@ public final class StandInEngine implements Engine {
   public List<ProcessFacts> processes(ContainerHandle container) {
     return act(
         "processes",
-        () -> find(container).filter(copy -> copy.state != State.DEAD).map(copy -> new ProcessFacts(copy.pid, 1, "stand-in", 1, PAGE_BYTES, 0)).stream().toList());
+        () -> find(container).filter(copy -> copy.state != State.DEAD)
+            .map(copy -> new ProcessFacts(copy.pid, 1, "stand-in", 1, PAGE_BYTES, 0)).stream().toList());
   }
 
   @Override

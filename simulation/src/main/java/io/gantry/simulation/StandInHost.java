@@ -7,7 +7,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What a host has that outlives its agent: copies of containers, directories, and the ledger's disk. Guarded by the {@link StandInTruth} it belongs to.
+ * What a host has that outlives its agent: copies of containers, directories, and the ledger's disk. Guarded by the {@link
+ * StandInTruth} it belongs to.
  */
 public final class StandInHost {
   /** What a copy is doing. */

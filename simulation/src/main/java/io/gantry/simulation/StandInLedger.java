@@ -8,7 +8,8 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A ledger whose disk is in a {@link StandInHost}. Each write is two points for {@link Faults}: {@code "a ledger.RELEASED"} before it is durable and {@code "a ledger.RELEASED.written"} after. One for
+ * A ledger whose disk is in a {@link StandInHost}. Each write is two points for {@link Faults}: {@code "a ledger.RELEASED"}
+ * before it is durable and {@code "a ledger.RELEASED.written"} after. One for
  * each life of an agent.
  */
 public final class StandInLedger implements Ledger {

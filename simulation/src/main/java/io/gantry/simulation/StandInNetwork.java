@@ -17,7 +17,10 @@ import java.util.TreeMap;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 
-/** The links between the hosts and the word about who is there. Links can be cut, noticed or not, and messages lost one by one. Any thread. */
+/**
+ * The links between the hosts and the word about who is there. Links can be cut, noticed or not, and messages lost one by one.
+ * Any thread.
+ */
 public final class StandInNetwork {
   private final Map<String, ActorRef<Inbound>> nodes = new TreeMap<>();
   private final Map<String, Long> incarnations = new TreeMap<>();

@@ -9,7 +9,10 @@ import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** Page streams inside one JVM: the sender's thread calls the receiver. They break when the {@link StandInNetwork} between the two hosts is cut. Any thread. */
+/**
+ * Page streams inside one JVM: the sender's thread calls the receiver. They break when the {@link StandInNetwork} between the
+ * two hosts is cut. Any thread.
+ */
 public final class StandInPageLinks {
   private static final int PAGE_BYTES = 4096;
   private static final int MESSAGE_HEADER_BYTES = 16;

@@ -11,7 +11,8 @@ import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 /**
- * Everything that is really there on all hosts, and the judge of the invariants: after every change it looks whether a container has more than one runnable copy (I1) and
+ * Everything that is really there on all hosts, and the judge of the invariants: after every change it looks whether a
+ * container has more than one runnable copy (I1) and
  * whether one has none at all (I2). Any thread; all state is behind one lock.
  */
 public final class StandInTruth {

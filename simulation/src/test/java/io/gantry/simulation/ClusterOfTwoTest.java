@@ -63,7 +63,8 @@ class ClusterOfTwoTest {
 
   private GantryNodeSystem node(String name, String address, int port, List<String> join) throws IOException {
     var state = Files.createDirectories(directory.resolve(name));
-    var transport = PageTransport.open(TransportOptions.on(InetAddress.getByName(address)).withDirectory(Files.createDirectories(directory.resolve("shm"))));
+    var transport = PageTransport.open(TransportOptions.on(InetAddress.getByName(address))
+        .withDirectory(Files.createDirectories(directory.resolve("shm"))));
     var settings = NodeSettings.of(name, address, state).withPort(port).withJoin(join);
     var links = new AeronPageLinks(transport, true);
     var node = GantryNodeSystem.start(settings, new StandInEngine(truth, name, faults), links);
@@ -79,7 +80,8 @@ class ClusterOfTwoTest {
     }
   }
 
-  private <T> T ask(GantryNodeSystem node, akka.japi.function.Function<akka.actor.typed.ActorRef<T>, NodeCommand> command) throws Exception {
+  private <T> T ask(GantryNodeSystem node, akka.japi.function.Function<akka.actor.typed.ActorRef<T>,
+      NodeCommand> command) throws Exception {
     CompletionStage<T> answer = AskPattern.ask(node.commands(), command, LONG, node.system().scheduler());
     return answer.toCompletableFuture().get(LONG.toSeconds(), TimeUnit.SECONDS);
   }
@@ -159,7 +161,8 @@ class ClusterOfTwoTest {
     assertThatThrownBy(() -> GantryNodeSystem.start(NodeSettings.of("c", "127.0.0.2", state).withPort(portA), engine, links))
         .isInstanceOf(NodeStartException.class)
         .hasMessageContaining("could not be started on 127.0.0.2:" + portA);
-    assertThatThrownBy(() -> GantryNodeSystem.start(NodeSettings.of("a", "127.0.0.2", directory.resolve("a")).withPort(0), engine, links))
+    assertThatThrownBy(() ->
+        GantryNodeSystem.start(NodeSettings.of("a", "127.0.0.2", directory.resolve("a")).withPort(0), engine, links))
         .hasMessageContaining("in use by another node");
   }
 }

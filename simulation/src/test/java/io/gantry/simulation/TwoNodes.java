@@ -20,12 +20,16 @@ import java.util.Map;
 import java.util.Optional;
 import org.awaitility.Awaitility;
 
-/** Two nodes, {@code a} and {@code b}, and container {@code web} on {@code a}. Every message between them is serialized and read again on its way. */
+/**
+ * Two nodes, {@code a} and {@code b}, and container {@code web} on {@code a}. Every message between them is serialized and
+ * read again on its way.
+ */
 final class TwoNodes implements AutoCloseable {
   static final String WEB = "web";
   static final Duration LONG = Duration.ofSeconds(15);
 
-  final ActorTestKit kit = ActorTestKit.create("simulation", ConfigFactory.parseString("akka.log-dead-letters = off").withFallback(ConfigFactory.load()));
+  final ActorTestKit kit = ActorTestKit.create("simulation", ConfigFactory.parseString("akka.log-dead-letters = off")
+      .withFallback(ConfigFactory.load()));
   final StandInCluster cluster;
 
   TwoNodes() {
@@ -59,7 +63,8 @@ final class TwoNodes implements AutoCloseable {
     var serialization = SerializationExtension.get(kit.system());
     var bytes = serialization.serialize(message).get();
     var serializer = serialization.findSerializerFor(message);
-    var read = (PeerMessage) serialization.deserialize(bytes, serializer.identifier(), Serializers.manifestFor(serializer, message)).get();
+    var read = (PeerMessage) serialization.deserialize(bytes, serializer.identifier(),
+        Serializers.manifestFor(serializer, message)).get();
     assertThat(read.getClass()).isEqualTo(message.getClass());
     return read;
   }
@@ -68,7 +73,8 @@ final class TwoNodes implements AutoCloseable {
     TestProbe<NodeCommand.RunReply> probe = kit.createTestProbe();
     cluster
         .commands(node)
-        .tell(new NodeCommand.RunContainer(container, Optional.empty(), List.of("/bin/true"), Map.of("A", "b"), "/", probe.getRef()));
+        .tell(new NodeCommand.RunContainer(container, Optional.empty(), List.of("/bin/true"), Map.of("A", "b"), "/",
+            probe.getRef()));
     assertThat(probe.receiveMessage(LONG)).isInstanceOf(NodeCommand.Started.class);
   }
 

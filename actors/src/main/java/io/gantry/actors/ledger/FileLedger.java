@@ -17,9 +17,12 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * A ledger in a directory: {@code ledger} is appended to, one record at a time, and synced after each; {@code ledger.lock} keeps a second agent
- * away. A record that a crash cut short is recognised by its checksum and dropped when the file is opened; it can only be the last one, because
- * nothing is written behind a record that was not synced. Anything else that does not read is damage, and the ledger refuses to open.
+ * A ledger in a directory: {@code ledger} is appended to, one record at a time, and synced after each; {@code ledger.lock}
+ * keeps a second agent
+ * away. A record that a crash cut short is recognised by its checksum and dropped when the file is opened; it can only be the
+ * last one, because
+ * nothing is written behind a record that was not synced. Anything else that does not read is damage, and the ledger refuses
+ * to open.
  *
  * <p>When much of the file is history, it is written anew beside itself and renamed, both directory entries synced.
  */
@@ -116,7 +119,8 @@ public final class FileLedger implements Ledger {
     for (var behind = offset + 1; behind < bytes.length; behind++) {
       if (LedgerCodec.soundLength(bytes, behind) > 0) {
         throw new LedgerException(
-            "The ledger %s is damaged at byte %d: sound records follow, so this is no interrupted write. Restore the file from a backup, or make sure that no container of this host runs anywhere else and remove it."
+            ("The ledger %s is damaged at byte %d: sound records follow, so this is no interrupted write. Restore the file"
+                    + " from a backup, or make sure that no container of this host runs anywhere else and remove it.")
                 .formatted(file, offset),
             true);
       }
@@ -203,7 +207,8 @@ public final class FileLedger implements Ledger {
   private void repairTail() {
     if (tailUncertain && !tryRepairTail()) {
       throw new LedgerException(
-          "The ledger " + file + " has an unfinished record that cannot be removed; the disk under it must be repaired first.", true);
+          "The ledger " + file + " has an unfinished record that cannot be removed; the disk under it must be repaired first.",
+              true);
     }
     if (nameUncertain) {
       try {
@@ -249,7 +254,9 @@ public final class FileLedger implements Ledger {
       bytes.writeBytes(LedgerCodec.encode(new LedgerCodec.Entry(entry)));
     }
     var fresh = FileChannel.open(
-        temporary(), Set.of(StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.READ, StandardOpenOption.WRITE));
+        temporary(),
+            Set.of(StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.READ,
+                StandardOpenOption.WRITE));
     try {
       var buffer = ByteBuffer.wrap(bytes.toByteArray());
       while (buffer.hasRemaining()) {
@@ -261,7 +268,8 @@ public final class FileLedger implements Ledger {
       fresh.close();
       throw e;
     }
-    // From the rename on the new file is the ledger, whether or not the sync of the directory succeeds: both hold the same entries until
+    // From the rename on the new file is the ledger, whether or not the sync of the directory succeeds: both hold the same
+    // entries until
     // the next append, which goes to the new one and is not made before its name is durable.
     nameUncertain = true;
     channel.close();

@@ -24,7 +24,8 @@ import java.util.zip.CRC32C;
  *   u32 length of the body │ u32 CRC32C over length and body │ body: u8 type, fields
  * </pre>
  *
- * Numbers are big-endian; a string is a u32 length and UTF-8 bytes. Statuses are numbers of their own, not ordinals, so that the enum may be rearranged.
+ * Numbers are big-endian; a string is a u32 length and UTF-8 bytes. Statuses are numbers of their own, not ordinals, so that
+ * the enum may be rearranged.
  */
 final class LedgerCodec {
   static final int HEADER_BYTES = 8;
@@ -77,7 +78,8 @@ final class LedgerCodec {
     var result = bytes.toByteArray();
     var length = result.length - HEADER_BYTES;
     if (length > BODY_BYTES_MAX) {
-      throw new LedgerException("A ledger record of " + length + " bytes is too long; the environment of the container must be smaller.", true);
+      throw new LedgerException("A ledger record of " + length
+          + " bytes is too long; the environment of the container must be smaller.", true);
     }
     ByteBuffer.wrap(result).putInt(length).putInt(checksum(result, 0, length));
     return result;
@@ -108,10 +110,12 @@ final class LedgerCodec {
         case 3 -> new Entry(entry(in));
         case 4 -> new OwnedBefore(string(in), string(in));
         default -> throw new LedgerException(
-            "The ledger has a record of type " + type + ", which a newer release of Gantry must have written; use that release.", true);
+            "The ledger has a record of type " + type
+                + ", which a newer release of Gantry must have written; use that release.", true);
       };
     } catch (IOException e) {
-      throw new LedgerException("A ledger record has a sound checksum and cannot be decoded; a newer release of Gantry may have written it.", true, e);
+      throw new LedgerException(
+          "A ledger record has a sound checksum and cannot be decoded; a newer release of Gantry may have written it.", true, e);
     }
   }
 
@@ -165,7 +169,8 @@ final class LedgerCodec {
     var digest = string(in);
     Optional<ContainerHandle> handle = Optional.empty();
     if (in.readBoolean()) {
-      handle = Optional.of(new ContainerHandle(string(in), in.readInt(), in.readLong(), Path.of(string(in)), Path.of(string(in))));
+      handle = Optional.of(
+          new ContainerHandle(string(in), in.readInt(), in.readLong(), Path.of(string(in)), Path.of(string(in))));
     }
     Optional<CarriedSpec> spec = Optional.empty();
     if (in.readBoolean()) {

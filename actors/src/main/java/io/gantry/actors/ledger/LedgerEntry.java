@@ -73,7 +73,8 @@ public record LedgerEntry(
   }
 
   /** Given to {@code destination}, which will have it at {@code newEpoch}. */
-  public LedgerEntry released(long newEpoch, String destination, String migrationId, String destinationLedgerId, String digestOfBoth) {
+  public LedgerEntry released(long newEpoch, String destination, String migrationId, String destinationLedgerId,
+      String digestOfBoth) {
     return new LedgerEntry(
         container, newEpoch, Status.RELEASED, destination, migrationId, destinationLedgerId, digestOfBoth, handle, spec);
   }

@@ -1,6 +1,8 @@
 package io.gantry.actors.ledger;
 
-/** The ledger could not be opened or written. The message is a sentence: which file, what the system answered, what would help. */
+/**
+ * The ledger could not be opened or written. The message is a sentence: which file, what the system answered, what would help.
+ */
 public final class LedgerException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 

@@ -27,8 +27,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Links over Akka Cluster. A node's name and the version it speaks are roles of its member, so that they are known before the first message;
- * the actors of a peer are addressed by path and address alone, so that a restarted peer is reached without having been looked up again.
+ * Links over Akka Cluster. A node's name and the version it speaks are roles of its member, so that they are known before the
+ * first message;
+ * the actors of a peer are addressed by path and address alone, so that a restarted peer is reached without having been
+ * looked up again.
  */
 public final class ClusterLinks implements Links {
   private static final Logger LOG = LoggerFactory.getLogger(ClusterLinks.class);
@@ -135,13 +137,15 @@ public final class ClusterLinks implements Links {
       if (member.uniqueAddress().equals(self) || name.isEmpty() || !isPresent(member)) {
         continue;
       }
-      var peer = new Peer(name.get(), member.address().hostPort(), member.uniqueAddress().longUid(), !unreachable.contains(member), version(member));
+      var peer = new Peer(name.get(), member.address().hostPort(), member.uniqueAddress().longUid(),
+          !unreachable.contains(member), version(member));
       var other = peers.get(peer.name());
       if (other != null && other.reachable() && !peer.reachable()) {
         continue; // the previous life of a restarted node
       }
       if (other != null && other.reachable()) {
-        LOG.warn("Two nodes call themselves {}: {} and {}; give one of them another name", peer.name(), other.address(), peer.address());
+        LOG.warn("Two nodes call themselves {}: {} and {}; give one of them another name", peer.name(), other.address(),
+            peer.address());
         continue;
       }
       peers.put(peer.name(), peer);
@@ -163,7 +167,8 @@ public final class ClusterLinks implements Links {
   }
 
   private static Optional<String> role(Member member, String prefix) {
-    return member.getRoles().stream().filter(role -> role.startsWith(prefix)).map(role -> role.substring(prefix.length())).sorted().findFirst();
+    return member.getRoles().stream().filter(role -> role.startsWith(prefix)).map(role -> role.substring(prefix.length()))
+        .sorted().findFirst();
   }
 
   /** A member whose version does not read is of a version that this one does not know. */

@@ -4,7 +4,8 @@ import io.gantry.actors.NodeCommand;
 import io.gantry.actors.protocol.PeerMessage;
 
 /**
- * The ways to the other nodes. Sending never blocks and may lose the message: who needs an answer asks again. A simulation replaces this and nothing
+ * The ways to the other nodes. Sending never blocks and may lose the message: who needs an answer asks again. A simulation
+ * replaces this and nothing
  * else. Any thread.
  */
 public interface Links {

@@ -9,7 +9,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * What the destination of a move does next: a pure function of its phase and of what has happened. {@link IncomingMigration} performs the actions.
+ * What the destination of a move does next: a pure function of its phase and of what has happened. {@link IncomingMigration}
+ * performs the actions.
  *
  * <pre>
  *  Checking ── findings ──▶ Ended: refused
@@ -27,7 +28,8 @@ import java.util.List;
  *  Ended: discarded                                                         Starting ⟲ ──▶ Ended: running
  * </pre>
  *
- * INVARIANT: from the first attempt to write HELD that succeeded, only the source's word discards the copy, never a time-out. INVARIANT:
+ * INVARIANT: from the first attempt to write HELD that succeeded, only the source's word discards the copy, never a time-out.
+ * INVARIANT:
  * {@link Action#Run} is only asked for after OWNED is on disk.
  *
  * @param plan what does not change during the move
@@ -53,7 +55,8 @@ public record DestinationTransition(Plan plan) {
    * @param stall after so long without the source having ended the stream, it is asked whether the move is still under way
    */
   public record Limits(
-      Duration engineStep, Duration recreate, Duration working, Duration ask, Duration askMax, Duration startRepeat, Duration stall) {
+      Duration engineStep, Duration recreate, Duration working, Duration ask, Duration askMax, Duration startRepeat,
+          Duration stall) {
     public static Limits defaults() {
       return new Limits(
           Duration.ofSeconds(15),
@@ -314,7 +317,8 @@ public record DestinationTransition(Plan plan) {
     return switch (event) {
       case OfferRepeated() -> step(phase, new Action.SendAccepted(phase.endpoint()));
       case StreamEnded(var failure) when failure.isEmpty() ->
-          step(new Recreating(phase.endpoint()), new Action.Recreate(), new Action.StartTimer(Timer.STEP, plan.limits().recreate()));
+          step(new Recreating(phase.endpoint()), new Action.Recreate(),
+              new Action.StartTimer(Timer.STEP, plan.limits().recreate()));
       case StreamEnded(var failure) -> discard("The page stream broke: " + failure);
       case TimerFired(var timer) when timer == Timer.STEP ->
           step(phase, new Action.SendQuery(), new Action.StartTimer(Timer.STEP, plan.limits().stall()));
@@ -347,7 +351,8 @@ public record DestinationTransition(Plan plan) {
       case OperationFailed(var operation, var reason) -> discard(failure(operation, reason));
       case StreamEnded(var failure) when !failure.isEmpty() -> discard("The page stream broke: " + failure);
       case DiscardAsked(var reason) -> discard(reason);
-      case Answered(var standing) when standing == Standing.ROLLED_BACK -> discard("Node " + plan.source() + " has rolled the move back.");
+      case Answered(var standing) when standing == Standing.ROLLED_BACK ->
+          discard("Node " + plan.source() + " has rolled the move back.");
       case PeerLost(var reason) -> discard(reason);
       case TimerFired(var timer) when timer == Timer.WORKING -> working(phase);
       case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
@@ -376,11 +381,13 @@ public record DestinationTransition(Plan plan) {
           step(
               phase,
               new Action.Warn(
-                  "Node %s wants container %s activated at epoch %d with digest %s; the copy held here has epoch %d and digest %s and stays frozen."
+                  ("Node %s wants container %s activated at epoch %d with digest %s;"
+                          + " the copy held here has epoch %d and digest %s and stays frozen.")
                       .formatted(plan.source(), plan.container(), epoch, digest, plan.epoch(), phase.digest())));
       case Answered(var standing) when standing == Standing.RELEASED ->
           step(new Owning(phase.digest()), new Action.WriteOwned(), new Action.StopTimer(Timer.STEP));
-      case Answered(var standing) when standing == Standing.ROLLED_BACK -> discard("Node " + plan.source() + " has rolled the move back.");
+      case Answered(var standing) when standing == Standing.ROLLED_BACK ->
+          discard("Node " + plan.source() + " has rolled the move back.");
       case DiscardAsked(var reason) -> discard(reason);
       case TimerFired(var timer) when timer == Timer.STEP -> {
         var wait = plan.limits().ask().multipliedBy(1L << Math.min(phase.asked() + 1, 10));
@@ -403,7 +410,8 @@ public record DestinationTransition(Plan plan) {
       case LedgerFailed(var reason, var _) ->
           step(
               new Holding(phase.digest(), 0),
-              new Action.Warn(reason + " The copy of container " + plan.container() + " stays frozen until the ledger can be written."),
+              new Action.Warn(reason + " The copy of container " + plan.container()
+                  + " stays frozen until the ledger can be written."),
               new Action.StartTimer(Timer.STEP, plan.limits().ask()));
       case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
     };
@@ -430,7 +438,8 @@ public record DestinationTransition(Plan plan) {
   }
 
   private Step refuse(List<Finding> findings, boolean passing) {
-    return end(Result.REFUSED, findings.isEmpty() ? "" : findings.getFirst().toString(), new Action.SendRefused(findings, passing));
+    return end(Result.REFUSED, findings.isEmpty() ? "" : findings.getFirst().toString(),
+        new Action.SendRefused(findings, passing));
   }
 
   private Step discard(String reason) {
@@ -466,7 +475,8 @@ public record DestinationTransition(Plan plan) {
     return switch (event) {
       case GoneWritten() -> end(Result.DISCARDED, phase.reason());
       case LedgerFailed(var reason, var _) ->
-          // The ledger still says ARRIVING or HELD of a copy that is not there; the next start of the agent finds that out and writes it down.
+          // The ledger still says ARRIVING or HELD of a copy that is not there; the next start of the agent finds that out and
+          // writes it down.
           end(Result.DISCARDED, phase.reason(), new Action.Warn(reason));
       case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
     };

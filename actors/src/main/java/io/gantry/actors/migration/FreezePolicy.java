@@ -5,8 +5,10 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * When to freeze: a pure function of the rounds so far. Each round tells how fast pages travel and how many were written meanwhile, and so how
- * long a pause would be if it came now. While that falls, another round; within the budget, freeze at once; stalled, what the user chose.
+ * When to freeze: a pure function of the rounds so far. Each round tells how fast pages travel and how many were written
+ * meanwhile, and so how
+ * long a pause would be if it came now. While that falls, another round; within the budget, freeze at once; stalled, what the
+ * user chose.
  */
 public final class FreezePolicy {
   /** Bytes of a page on x86-64. */
@@ -102,10 +104,12 @@ public final class FreezePolicy {
       return new GiveUp(prediction, "the deadline has passed" + numbers(rounds, prediction, goal));
     }
     if (prediction.memoryNs() <= goal.budgetNs() / 10) {
-      return stalled("what the pause costs besides memory is more than the budget, and more rounds cannot shorten it", rounds, prediction, goal);
+      return stalled("what the pause costs besides memory is more than the budget, and more rounds cannot shorten it", rounds,
+          prediction, goal);
     }
     if (hasStalled(rounds, fixedNs)) {
-      return stalled("the container writes as fast as its pages can be sent, and more rounds no longer shorten the pause", rounds, prediction, goal);
+      return stalled("the container writes as fast as its pages can be sent, and more rounds no longer shorten the pause",
+          rounds, prediction, goal);
     }
     if (rounds.size() >= ROUNDS_MAX) {
       return stalled(ROUNDS_MAX + " rounds were not enough", rounds, prediction, goal);
@@ -168,7 +172,8 @@ public final class FreezePolicy {
     var last = rounds.getLast();
     return String.format(
         Locale.ROOT,
-        ": after %d rounds the pause would be %.1f ms (%.1f ms of them for memory) against a budget of %.1f ms; the last round sent %.1f MB/s while %.0f pages/s were written",
+        ": after %d rounds the pause would be %.1f ms (%.1f ms of them for memory) against a budget of %.1f ms;"
+            + " the last round sent %.1f MB/s while %.0f pages/s were written",
         rounds.size(),
         prediction.pauseMs(),
         prediction.memoryNs() / 1e6,

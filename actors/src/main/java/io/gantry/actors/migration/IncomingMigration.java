@@ -27,10 +27,12 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * The destination of one move: performs what {@link DestinationTransition} decides and reports what came of it. One actor per move; stops when the
+ * The destination of one move: performs what {@link DestinationTransition} decides and reports what came of it. One actor per
+ * move; stops when the
  * move has ended here.
  *
- * <p>If it dies of a fault before HELD was written, what was built is discarded; from then on the freezer keeps it, and the guardian finds it in the ledger.
+ * <p>If it dies of a fault before HELD was written, what was built is discarded; from then on the freezer keeps it, and the
+ * guardian finds it in the ledger.
  */
 public final class IncomingMigration {
   public sealed interface Message {}
@@ -154,7 +156,8 @@ public final class IncomingMigration {
 
   private Behavior<Message> perform(Step step) {
     if (phase == null || phase.getClass() != step.phase().getClass()) {
-      context.getLog().info("Migration {} of container {}, arriving: {}", migration(), setup.plan().container(), step.phase().title());
+      context.getLog()
+          .info("Migration {} of container {}, arriving: {}", migration(), setup.plan().container(), step.phase().title());
     }
     phase = step.phase();
     Behavior<Message> next = running();
@@ -186,7 +189,8 @@ public final class IncomingMigration {
       case Action.SendReady(var digest) ->
           send(
               new PeerMessage.Ready(
-                  self(), migration(), digest, setup.ledgerId(), report == null ? 0 : report.recreateNs(), heldNs, endNs == 0 ? 0 : nowNs() - endNs));
+                  self(), migration(), digest, setup.ledgerId(), report == null ? 0 : report.recreateNs(), heldNs, endNs == 0
+                      ? 0 : nowNs() - endNs));
       case Action.SendQuery() -> send(new PeerMessage.Query(self(), migration(), setup.plan().container(), setup.plan().epoch()));
       case Action.WriteOwned() -> write(entry.owned());
       case Action.Run() -> letRun();
@@ -197,11 +201,14 @@ public final class IncomingMigration {
       }
       case Action.Discard() -> discard();
       case Action.WriteGone() -> write(entry.gone());
-      case Action.StartTimer(var timer, var after) -> timers.startSingleTimer(timer, new Happened(new DestinationTransition.TimerFired(timer)), after);
+      case Action.StartTimer(var timer, var after) ->
+          timers.startSingleTimer(timer, new Happened(new DestinationTransition.TimerFired(timer)), after);
       case Action.StopTimer(var timer) -> timers.cancel(timer);
       case Action.Warn(var sentence) -> context.getLog().warn("Migration {}: {}", migration(), sentence);
       case Action.Finish(var result, var reason) -> {
-        context.getLog().info("Migration {} of container {} ended here {}{}", migration(), setup.plan().container(), result, reason.isEmpty() ? "" : ": " + reason);
+        context.getLog()
+            .info("Migration {} of container {} ended here {}{}", migration(), setup.plan().container(), result,
+                reason.isEmpty() ? "" : ": " + reason);
         setup.node().tell(new Ended(migration(), entry, result, reason));
       }
     }
@@ -291,7 +298,8 @@ public final class IncomingMigration {
   }
 
   private ContainerHandle handle() {
-    return entry.handle().orElseThrow(() -> new IllegalStateException("The ledger does not say where container " + entry.container() + " is."));
+    return entry.handle()
+        .orElseThrow(() -> new IllegalStateException("The ledger does not say where container " + entry.container() + " is."));
   }
 
   private <T> void run(Operation operation, Callable<T> call, Consumer<T> remember, Function<T, Event> done) {
@@ -312,10 +320,12 @@ public final class IncomingMigration {
     return switch (message) {
       case PeerMessage.Offer _ -> on(new DestinationTransition.OfferRepeated());
       case PeerMessage.LastSent(var _, var _, var digest) -> on(new DestinationTransition.LastAnnounced(digest));
-      case PeerMessage.Activate(var _, var _, var _, var epoch, var digest) -> on(new DestinationTransition.ActivateAsked(epoch, digest));
+      case PeerMessage.Activate(var _, var _, var _, var epoch, var digest) ->
+          on(new DestinationTransition.ActivateAsked(epoch, digest));
       case PeerMessage.Discard(var _, var _, var reason) -> on(new DestinationTransition.DiscardAsked(reason));
       case PeerMessage.Answer(var _, var _, var standing, var _) -> on(new DestinationTransition.Answered(standing));
-      case PeerMessage.RoundSent _, PeerMessage.ToSource _, PeerMessage.Hello _, PeerMessage.Holdings _, PeerMessage.HoldingsVersion _,
+      case PeerMessage.RoundSent _, PeerMessage.ToSource _, PeerMessage.Hello _, PeerMessage.Holdings _,
+          PeerMessage.HoldingsVersion _,
           PeerMessage.HoldingsWanted _ ->
           Behaviors.same();
     };

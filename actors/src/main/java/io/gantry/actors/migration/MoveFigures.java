@@ -112,7 +112,8 @@ final class MoveFigures {
 
   /** The pause without its last pages, when it has been seen from beginning to end. */
   OptionalLong learnedFixedNs() {
-    return freezeBeginNs == 0 || activatedNs == 0 ? OptionalLong.empty() : OptionalLong.of(activatedNs - freezeBeginNs - lastPagesNs);
+    return freezeBeginNs == 0 || activatedNs == 0 ? OptionalLong.empty()
+        : OptionalLong.of(activatedNs - freezeBeginNs - lastPagesNs);
   }
 
   MigrationProgress progress(String phase, String sentence) {
@@ -141,7 +142,8 @@ final class MoveFigures {
         result,
         reason.isEmpty() && !note.isEmpty() ? "Over the pause budget, because " + note + "." : reason,
         rounds.stream()
-            .map(round -> new MigrationOutcome.Round(round.pages(), round.bytes(), ms(round.elapsedNs()), round.dirtyPagesPerSecond()))
+            .map(round ->
+                new MigrationOutcome.Round(round.pages(), round.bytes(), ms(round.elapsedNs()), round.dirtyPagesPerSecond()))
             .toList(),
         bytesSent,
         zeroPages,
@@ -158,14 +160,19 @@ final class MoveFigures {
     return ms((activatedNs == 0 ? nowNs.getAsLong() : activatedNs) - freezeBeginNs);
   }
 
-  /** What is not in a part of its own is in {@code transfer} until Ready came and in {@code commit} afterwards, so that the parts make up the pause. */
+  /**
+   * What is not in a part of its own is in {@code transfer} until Ready came and in {@code commit} afterwards, so that the
+   * parts make up the pause.
+   */
   private PausePhases pausePhases() {
     var sentParts = freezeNs + lastPagesNs + stateNs;
     var recreated = readyNs == 0 ? 0 : Math.max(recreateNs, remoteNs - heldNs);
-    var transfer = readyNs == 0 ? (lastSentNs == 0 ? 0 : lastSentNs - freezeBeginNs - sentParts) : readyNs - freezeBeginNs - sentParts - recreated - heldNs;
+    var transfer = readyNs == 0 ? (lastSentNs == 0 ? 0 : lastSentNs - freezeBeginNs - sentParts)
+        : readyNs - freezeBeginNs - sentParts - recreated - heldNs;
     var commit = activatedNs == 0 ? 0 : activatedNs - readyNs - resumeNs + heldNs;
     return new PausePhases(
-        ms(freezeNs), ms(lastPagesNs), ms(stateNs), ms(Math.max(transfer, 0)), ms(recreated), ms(Math.max(commit, 0)), ms(resumeNs));
+        ms(freezeNs), ms(lastPagesNs), ms(stateNs), ms(Math.max(transfer, 0)), ms(recreated), ms(Math.max(commit, 0)),
+            ms(resumeNs));
   }
 
   /** Milliseconds with three digits behind the point. */

@@ -36,9 +36,11 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * The source of one move: performs what {@link SourceTransition} decides and reports what came of it. One actor per move; stops when the move has ended.
+ * The source of one move: performs what {@link SourceTransition} decides and reports what came of it. One actor per move;
+ * stops when the move has ended.
  *
- * <p>If it dies of a fault before the commit, the capture is closed and the container runs on; the guardian reads the ledger and does the rest.
+ * <p>If it dies of a fault before the commit, the capture is closed and the container runs on; the guardian reads the ledger
+ * and does the rest.
  */
 public final class OutgoingMigration {
   public sealed interface Message {}
@@ -79,7 +81,8 @@ public final class OutgoingMigration {
    * @param ledger this host's
    */
   public record Setup(
-      World world, Links links, SourceTransition.Plan plan, LedgerEntry entry, PauseModel pauses, ActorRef<LedgerActor.Message> ledger, ActorRef<Notice> node) {}
+      World world, Links links, SourceTransition.Plan plan, LedgerEntry entry, PauseModel pauses,
+          ActorRef<LedgerActor.Message> ledger, ActorRef<Notice> node) {}
 
   private final ActorContext<Message> context;
   private final TimerScheduler<Message> timers;
@@ -104,7 +107,8 @@ public final class OutgoingMigration {
     this.transition = new SourceTransition(setup.plan());
     this.figures = new MoveFigures(setup.plan(), setup.world().nowNs());
     this.lane = new BlockingLane(setup.world().blocking());
-    this.handle = entry.handle().orElseThrow(() -> new IllegalStateException("The ledger does not say where container " + entry.container() + " is."));
+    this.handle = entry.handle()
+        .orElseThrow(() -> new IllegalStateException("The ledger does not say where container " + entry.container() + " is."));
     this.ledgerReplies = context.messageAdapter(LedgerActor.Reply.class, LedgerReplied::new);
   }
 
@@ -160,7 +164,8 @@ public final class OutgoingMigration {
   private Behavior<Message> perform(Step step) {
     var changed = phase == null || phase.getClass() != step.phase().getClass();
     if (changed) {
-      context.getLog().info("Migration {} of container {}: {}", setup.plan().migration(), setup.plan().container(), step.phase().title());
+      context.getLog()
+          .info("Migration {} of container {}: {}", setup.plan().migration(), setup.plan().container(), step.phase().title());
     }
     phase = step.phase();
     Behavior<Message> next = running();
@@ -195,7 +200,8 @@ public final class OutgoingMigration {
       case Action.Resume() -> run(Operation.RESUME, this::resume, new SourceTransition.Resumed());
       case Action.DestroyOriginal() -> run(Operation.DESTROY, this::destroyOriginal, new SourceTransition.OriginalDestroyed());
       case Action.WriteGone() -> write(entry.gone());
-      case Action.StartTimer(var timer, var after) -> timers.startSingleTimer(timer, new Happened(new SourceTransition.TimerFired(timer)), after);
+      case Action.StartTimer(var timer, var after) ->
+          timers.startSingleTimer(timer, new Happened(new SourceTransition.TimerFired(timer)), after);
       case Action.StopTimer(var timer) -> timers.cancel(timer);
       case Action.TellInDoubt(var reason) -> {
         context.getLog().warn("Migration {} of container {}: {}", migration(), setup.plan().container(), reason);
@@ -333,7 +339,8 @@ public final class OutgoingMigration {
     context.pipeToSelf(
         lane.submit(call),
         (result, failure) ->
-            failure == null ? new Did(() -> remember.accept(result), done.apply(result)) : new Happened(failed(operation, failure)));
+            failure == null ? new Did(() -> remember.accept(result), done.apply(result))
+                : new Happened(failed(operation, failure)));
   }
 
   private static Event failed(Operation operation, Throwable failure) {
@@ -342,7 +349,8 @@ public final class OutgoingMigration {
       case PageLinkException broken when operation == Operation.CAPTURE ->
           new SourceTransition.OperationFailed(Operation.CONNECT, broken.getMessage());
       case CheckpointException known -> new SourceTransition.OperationFailed(operation, BlockingLane.sentence(known));
-      case Throwable other -> new SourceTransition.OperationFailed(operation, other.getClass().getSimpleName() + ": " + BlockingLane.sentence(other));
+      case Throwable other ->
+          new SourceTransition.OperationFailed(operation, other.getClass().getSimpleName() + ": " + BlockingLane.sentence(other));
     };
   }
 
@@ -356,7 +364,9 @@ public final class OutgoingMigration {
             ProtocolVersion.CURRENT,
             setup.plan().container(),
             entry.epoch() + 1,
-            entry.spec().orElseThrow(() -> new IllegalStateException("The ledger has no command for container " + entry.container() + ".")),
+            entry.spec()
+                .orElseThrow(() ->
+                    new IllegalStateException("The ledger has no command for container " + entry.container() + ".")),
             footprint));
   }
 
@@ -383,7 +393,8 @@ public final class OutgoingMigration {
         answer();
         yield heard;
       }
-      case PeerMessage.Working _, PeerMessage.ToDestination _, PeerMessage.Hello _, PeerMessage.Holdings _, PeerMessage.HoldingsVersion _,
+      case PeerMessage.Working _, PeerMessage.ToDestination _, PeerMessage.Hello _, PeerMessage.Holdings _,
+          PeerMessage.HoldingsVersion _,
           PeerMessage.HoldingsWanted _ ->
           heard;
     };
@@ -396,8 +407,10 @@ public final class OutgoingMigration {
           case SourceTransition.Activating _, SourceTransition.Destroying _, SourceTransition.Forgetting _ -> Standing.RELEASED;
           case SourceTransition.RollingBack _ -> Standing.ROLLED_BACK;
           case SourceTransition.Ended _, SourceTransition.Inspecting _, SourceTransition.Offering _, SourceTransition.Pausing _,
-              SourceTransition.Connecting _, SourceTransition.PreCopying _, SourceTransition.Freezing _, SourceTransition.SendingLast _,
-              SourceTransition.AwaitingReady _, SourceTransition.Releasing _, SourceTransition.Unsaying _, SourceTransition.TakingBack _ ->
+              SourceTransition.Connecting _, SourceTransition.PreCopying _, SourceTransition.Freezing _,
+                  SourceTransition.SendingLast _,
+              SourceTransition.AwaitingReady _, SourceTransition.Releasing _, SourceTransition.Unsaying _,
+                  SourceTransition.TakingBack _ ->
               Standing.UNDECIDED;
         };
     send(new PeerMessage.Answer(self(), migration(), standing, ""));
@@ -442,7 +455,9 @@ public final class OutgoingMigration {
   private void finish(Result result, String reason) {
     var outcome = figures.outcome(result, reason);
     if (result == Result.COMPLETED) {
-      context.getLog().info("Migration {} of container {} to {} completed, pause {} ms", migration(), setup.plan().container(), setup.plan().destination(), outcome.pauseMs());
+      context.getLog()
+          .info("Migration {} of container {} to {} completed, pause {} ms", migration(), setup.plan().container(), setup.plan()
+          .destination(), outcome.pauseMs());
       figures.learnedFixedNs().ifPresent(fixedNs -> setup.node().tell(new PauseLearned(figures.shape(), fixedNs)));
     } else {
       context.getLog().info("Migration {} of container {} ended {}: {}", migration(), setup.plan().container(), result, reason);

@@ -1,7 +1,8 @@
 package io.gantry.actors.migration;
 
 /**
- * What a pause costs besides its memory: stopping, kernel objects, recreating, the commit. Starts from a rough price list and learns from each move
+ * What a pause costs besides its memory: stopping, kernel objects, recreating, the commit. Starts from a rough price list and
+ * learns from each move
  * (the rehearsal of a starting node included) how far off the list is on these hosts.
  *
  * @param factor by what the price list is multiplied, 0.05 to 20

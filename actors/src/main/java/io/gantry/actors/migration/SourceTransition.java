@@ -13,7 +13,8 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 
 /**
- * What the source of a move does next: a pure function of its phase and of what has happened. {@link OutgoingMigration} performs the actions.
+ * What the source of a move does next: a pure function of its phase and of what has happened. {@link OutgoingMigration}
+ * performs the actions.
  *
  * <pre>
  *  Inspecting ──▶ Offering ◀──▶ Pausing (a passing refusal, no answer)
@@ -27,7 +28,7 @@ import java.util.stream.Collectors;
  *                                                    │       Releasing (ledger: RELEASED) ── certainly not written ─▶ RollingBack
  *                                                    │           │ on disk: THE COMMIT        │ unknown
  *                                                    │           ▼                            ▼
- *                                                    │       Activating ⟲ Activate        Unsaying ⟲ (ledger: OWNED, two epochs on)
+ *                                                    │       Activating ⟲ Activate        Unsaying ⟲ (ledger: OWNED)
  *                                                    │        │      │ never owned            │
  *                                                    │        │      ▼                        │
  *                                                    │        │   TakingBack (ledger: OWNED)  │
@@ -39,7 +40,8 @@ import java.util.stream.Collectors;
  *                                                    │   Destroying ──▶ Forgetting (ledger: GONE) ──▶ Ended: completed
  * </pre>
  *
- * INVARIANT: {@link Action#Resume} is never asked for between the first attempt to write RELEASED and a successful write of OWNED or the
+ * INVARIANT: {@link Action#Resume} is never asked for between the first attempt to write RELEASED and a successful write of
+ * OWNED or the
  * certainty that RELEASED was not written. INVARIANT: {@link Action#SendActivate} is only asked for after RELEASED is on disk.
  *
  * @param plan what does not change during the move
@@ -99,7 +101,8 @@ public record SourceTransition(Plan plan) {
 
     public Limits withFrozenSilence(Duration duration) {
       return new Limits(
-          engineStep, offerAnswer, offersMax, offerPause, silence, duration, activateRepeat, activateRepeatMax, inDoubtAfter, undoRepeat, undosMax);
+          engineStep, offerAnswer, offersMax, offerPause, silence, duration, activateRepeat, activateRepeatMax, inDoubtAfter,
+              undoRepeat, undosMax);
     }
   }
 
@@ -130,7 +133,10 @@ public record SourceTransition(Plan plan) {
   /** @param readyDigest what the destination has computed, when its Ready has overtaken the end of the sending here */
   public record SendingLast(Terms terms, Optional<String> readyDigest) implements Phase {}
 
-  /** @param readyDigest what the destination has computed, when it is ready; @param held whether the freezer keeps the original */
+  /**
+   * @param readyDigest what the destination has computed, when it is ready;
+   * @param held whether the freezer keeps the original
+   */
   public record AwaitingReady(Terms terms, String digest, boolean held, Optional<String> readyDigest) implements Phase {}
 
   public record Releasing(Terms terms, String digest) implements Phase {}
@@ -368,7 +374,8 @@ public record SourceTransition(Plan plan) {
       case Refused(var findings, var passing) when passing && phase.attempt() < plan.limits().offersMax() ->
           pause(phase.attempt(), sentences(findings));
       case Refused(var findings, var _) -> refuse(findings);
-      case TimerFired(var timer) when timer == Timer.STEP && phase.attempt() < plan.limits().offersMax() -> offer(phase.attempt() + 1);
+      case TimerFired(var timer) when timer == Timer.STEP && phase.attempt() < plan.limits().offersMax() ->
+          offer(phase.attempt() + 1);
       case TimerFired(var timer) when timer == Timer.STEP ->
           giveUp(
               Result.REFUSED,
@@ -445,7 +452,8 @@ public record SourceTransition(Plan plan) {
                   new Action.Freeze(prediction, why),
                   new Action.StartTimer(Timer.STEP, plan.limits().frozenSilence()),
                   new Action.StartTimer(Timer.SILENCE, plan.limits().frozenSilence()));
-          case FreezePolicy.GiveUp(var _, var why) -> rollBack(Result.ROLLED_BACK, "The container was not frozen because " + why + ".");
+          case FreezePolicy.GiveUp(var _, var why) ->
+              rollBack(Result.ROLLED_BACK, "The container was not frozen because " + why + ".");
         };
       }
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().silence());
@@ -454,8 +462,10 @@ public record SourceTransition(Plan plan) {
 
   private Step freezing(Freezing phase, Event event) {
     return switch (event) {
-      case Frozen() -> step(new SendingLast(phase.terms(), Optional.empty()), new Action.SendLast(), new Action.StopTimer(Timer.STEP));
-      case TimerFired(var timer) when timer == Timer.STEP -> rollBack(Result.ROLLED_BACK, "Freezing the container took too long.");
+      case Frozen() ->
+          step(new SendingLast(phase.terms(), Optional.empty()), new Action.SendLast(), new Action.StopTimer(Timer.STEP));
+      case TimerFired(var timer) when timer == Timer.STEP ->
+          rollBack(Result.ROLLED_BACK, "Freezing the container took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().frozenSilence());
     };
   }
@@ -541,7 +551,8 @@ public record SourceTransition(Plan plan) {
   private Step rollingBack(RollingBack phase, Event event) {
     return switch (event) {
       case Resumed() -> end(phase.result(), phase.reason());
-      case OperationFailed(var operation, var reason) when operation == Operation.RESUME && phase.attempt() >= plan.limits().undosMax() ->
+      case OperationFailed(var operation, var reason) when operation == Operation.RESUME && phase.attempt() >= plan.limits()
+          .undosMax() ->
           end(Result.IN_DOUBT, phase.reason() + " The container could not be let go here either: " + reason);
       case OperationFailed(var operation, var _) when operation == Operation.RESUME ->
           step(
@@ -567,7 +578,9 @@ public record SourceTransition(Plan plan) {
       case LedgerFailed(var reason, var certain) when certain -> rollBack(Result.ROLLED_BACK, reason);
       case LedgerFailed(var reason, var _) -> unsay(phase.terms(), reason, false);
       case TimerFired(var timer) when timer == Timer.IN_DOUBT ->
-          step(phase, new Action.TellInDoubt("The ledger of node " + plan.source() + " has not answered yet; the container stays frozen until it does."));
+          step(phase,
+              new Action.TellInDoubt("The ledger of node " + plan.source()
+                  + " has not answered yet; the container stays frozen until it does."));
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
@@ -588,7 +601,8 @@ public record SourceTransition(Plan plan) {
               new Action.StopTimer(Timer.IN_DOUBT),
               new Action.DestroyOriginal(),
               new Action.StartTimer(Timer.STEP, plan.limits().engineStep()));
-      case Answered(var standing, var ledgerId) when standing == Standing.NEVER_OWNED && ledgerId.equals(phase.terms().ledgerId()) ->
+      case Answered(var standing, var ledgerId) when standing == Standing.NEVER_OWNED
+          && ledgerId.equals(phase.terms().ledgerId()) ->
           takeBack(phase.terms(), "Node " + plan.destination() + " lost its copy before it owned it.");
       case Answered(var standing, var ledgerId) when standing == Standing.NEVER_OWNED ->
           step(phase, new Action.TellInDoubt(otherLedger(phase.terms(), ledgerId)));
@@ -604,7 +618,8 @@ public record SourceTransition(Plan plan) {
           step(
               new Activating(phase.terms(), phase.digest(), phase.sent(), true),
               new Action.TellInDoubt(
-                  "Node %s has the right to run container %s and has not confirmed that it does. The original stays frozen here until node %s answers."
+                  ("Node %s has the right to run container %s and has not confirmed that it does. "
+                      + "The original stays frozen here until node %s answers.")
                       .formatted(plan.destination(), plan.container(), plan.destination())));
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
@@ -626,7 +641,9 @@ public record SourceTransition(Plan plan) {
           step(
               new Unsaying(phase.terms(), phase.reason(), true),
               new Action.TellInDoubt(
-                  phase.reason() + " The container stays frozen until the ledger can be written again; make room on its disk or repair it."));
+                  phase.reason()
+                      + " The container stays frozen until the ledger can be written again;"
+                      + " make room on its disk or repair it."));
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
@@ -649,10 +666,12 @@ public record SourceTransition(Plan plan) {
   private Step destroying(Destroying phase, Event event) {
     return switch (event) {
       case OriginalDestroyed() -> step(new Forgetting(1), new Action.WriteGone(), new Action.StopTimer(Timer.STEP));
-      case OperationFailed(var operation, var reason) when operation == Operation.DESTROY && phase.attempt() >= plan.limits().undosMax() ->
+      case OperationFailed(var operation, var reason) when operation == Operation.DESTROY && phase.attempt() >= plan.limits()
+          .undosMax() ->
           end(
               Result.COMPLETED,
-              "The copy runs on node %s; the frozen original on node %s could not be removed and is tried again when its agent starts: %s"
+              ("The copy runs on node %s; the frozen original on node %s could not be removed"
+                      + " and is tried again when its agent starts: %s")
                   .formatted(plan.destination(), plan.source(), reason));
       case OperationFailed(var operation, var _) when operation == Operation.DESTROY ->
           step(new Destroying(phase.attempt() + 1), new Action.StartTimer(Timer.STEP, plan.limits().undoRepeat()));
@@ -672,7 +691,8 @@ public record SourceTransition(Plan plan) {
     return switch (event) {
       case GoneWritten() -> end(Result.COMPLETED, "");
       case LedgerFailed(var reason, var _) when phase.attempt() >= plan.limits().undosMax() ->
-          end(Result.COMPLETED, "The copy runs on node " + plan.destination() + "; the source's ledger could not record it: " + reason);
+          end(Result.COMPLETED, "The copy runs on node " + plan.destination() + "; the source's ledger could not record it: "
+              + reason);
       case LedgerFailed(var _, var _) ->
           step(new Forgetting(phase.attempt() + 1), new Action.StartTimer(Timer.STEP, plan.limits().undoRepeat()));
       case TimerFired(var timer) when timer == Timer.STEP -> step(phase, new Action.WriteGone());
@@ -704,7 +724,8 @@ public record SourceTransition(Plan plan) {
   }
 
   private String otherLedger(Terms terms, String ledgerId) {
-    return "Node %s answers from another ledger (%s) than the one that accepted the move (%s), so its word does not count; the original stays frozen."
+    return ("Node %s answers from another ledger (%s) than the one that accepted the move (%s), so its word does not count;"
+            + " the original stays frozen.")
         .formatted(plan.destination(), ledgerId, terms.ledgerId());
   }
 

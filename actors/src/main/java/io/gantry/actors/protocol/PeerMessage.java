@@ -6,8 +6,10 @@ import io.gantry.checkpoint.Footprint;
 import java.util.List;
 
 /**
- * What hosts say to each other. Every message names its sender, and what belongs to a move the move's id. All are idempotent: lost, doubled, late or
- * replayed after a restart they do no harm, because a receiver acts on the id and on its ledger and never on the number of messages.
+ * What hosts say to each other. Every message names its sender, and what belongs to a move the move's id. All are idempotent:
+ * lost, doubled, late or
+ * replayed after a restart they do no harm, because a receiver acts on the id and on its ledger and never on the number of
+ * messages.
  *
  * <pre>
  * source                                       destination
@@ -137,7 +139,8 @@ public sealed interface PeerMessage extends WireMessage {
    * What changed in the sender's holdings since {@code baseVersion}, or all of them.
    *
    * @param incarnation of the sender's ledger; a higher one makes everything older void
-   * @param baseVersion what the receiver must have to apply it; -1: this is the first part of everything, and the other parts have {@code version} here
+   * @param baseVersion what the receiver must have to apply it; -1: this is the first part of everything, and the other parts
+   *     have {@code version} here
    * @param version what it has then
    */
   record Holdings(String from, long incarnation, long baseVersion, long version, List<Holding> changed) implements PeerMessage {

@@ -1,8 +1,10 @@
 package io.gantry.actors.protocol;
 
 /**
- * The protocol between hosts. Nodes of one major version understand each other: a minor version may only add fields that have a meaning when absent,
- * and messages whose loss is harmless. The version is announced as a cluster role, which any version can read, so that a node of another
+ * The protocol between hosts. Nodes of one major version understand each other: a minor version may only add fields that have
+ * a meaning when absent,
+ * and messages whose loss is harmless. The version is announced as a cluster role, which any version can read, so that a node
+ * of another
  * major version is refused before a message of it has to be decoded.
  *
  * @param major must be equal on both sides

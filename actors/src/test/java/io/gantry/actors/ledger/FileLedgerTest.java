@@ -15,7 +15,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class FileLedgerTest {
-  private static final CarriedSpec SPEC = new CarriedSpec(List.of("/bin/sh", "-c", "sleep 1"), Map.of("PATH", "/bin", "A", "ä"), "/");
+  private static final CarriedSpec SPEC = new CarriedSpec(List.of("/bin/sh", "-c", "sleep 1"),
+      Map.of("PATH", "/bin", "A", "ä"), "/");
 
   @TempDir private Path directory;
 
@@ -96,7 +97,8 @@ class FileLedgerTest {
     var damaged = sound.clone();
     damaged[60] ^= 1;
     Files.write(directory.resolve("ledger"), damaged);
-    assertThatThrownBy(() -> FileLedger.open(directory)).isInstanceOf(LedgerException.class).hasMessageContaining("is damaged at byte");
+    assertThatThrownBy(() -> FileLedger.open(directory)).isInstanceOf(LedgerException.class)
+        .hasMessageContaining("is damaged at byte");
     assertThat(Files.readAllBytes(directory.resolve("ledger"))).isEqualTo(damaged);
   }
 
@@ -146,7 +148,8 @@ class FileLedgerTest {
   void anEpochNeverFalls() {
     try (var ledger = FileLedger.open(directory)) {
       ledger.append(LedgerEntry.born("web", 5, handle("web"), SPEC));
-      assertThatThrownBy(() -> ledger.append(LedgerEntry.born("web", 4, handle("web"), SPEC))).isInstanceOf(IllegalArgumentException.class);
+      assertThatThrownBy(() -> ledger.append(LedgerEntry.born("web", 4, handle("web"), SPEC)))
+          .isInstanceOf(IllegalArgumentException.class);
       assertThat(ledger.entry("web").orElseThrow().epoch()).isEqualTo(5);
     }
   }

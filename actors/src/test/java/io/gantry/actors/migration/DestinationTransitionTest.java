@@ -17,7 +17,10 @@ import java.util.Set;
 import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 
-/** Walks every state that the destination can reach under any order of answers, failures, messages and timers, and checks the rules of ownership. */
+/**
+ * Walks every state that the destination can reach under any order of answers, failures, messages and timers, and checks the
+ * rules of ownership.
+ */
 class DestinationTransitionTest {
   private static final Endpoint ENDPOINT = new Endpoint("127.0.0.3", 4000, new byte[] {1});
   private static final List<Finding> FINDINGS = List.of(new Finding(0, -1, "name", "is taken."));
@@ -35,7 +38,8 @@ class DestinationTransitionTest {
   }
 
   /** @param released whether the source has ever said so */
-  private record World(Phase phase, Disk disk, Set<String> awaited, Set<Timer> timers, boolean releasedSaid, boolean rolledBackSaid) {}
+  private record World(Phase phase, Disk disk, Set<String> awaited, Set<Timer> timers, boolean releasedSaid,
+      boolean rolledBackSaid) {}
 
   private record Edge(World from, Event event) {}
 
@@ -58,7 +62,8 @@ class DestinationTransitionTest {
       titles.add(phase.title());
     }
     assertThat(titles)
-        .containsExactly("Announcing", "Opening", "Receiving", "Recreating", "RecordingHeld", "Holding", "Owning", "Starting", "Ended");
+        .containsExactly("Announcing", "Opening", "Receiving", "Recreating", "RecordingHeld", "Holding", "Owning", "Starting",
+            "Ended");
     assertThat(phase).isEqualTo(new Ended(Result.RUNNING, ""));
   }
 
@@ -90,7 +95,8 @@ class DestinationTransitionTest {
       if (!recovered) {
         assertThat(reached)
             .containsExactly(
-                "Announcing", "Checking", "Discarding", "Ended", "Forgetting", "Holding", "Opening", "Owning", "Receiving", "RecordingHeld",
+                "Announcing", "Checking", "Discarding", "Ended", "Forgetting", "Holding", "Opening", "Owning", "Receiving",
+                    "RecordingHeld",
                 "Recreating", "Starting");
       }
     }
@@ -144,7 +150,8 @@ class DestinationTransitionTest {
 
   private static List<Event> answers(String operation) {
     return switch (operation) {
-      case "Check" -> List.of(new Checked(List.of(), false), new Checked(FINDINGS, true), new OperationFailed(Operation.CHECK, "broken."));
+      case "Check" ->
+          List.of(new Checked(List.of(), false), new Checked(FINDINGS, true), new OperationFailed(Operation.CHECK, "broken."));
       case "Open" -> List.of(new Opened(ENDPOINT), new OperationFailed(Operation.OPEN, "broken."));
       case "Stream" -> List.of(new StreamEnded(""), new StreamEnded("reset."));
       case "Recreate" -> List.of(new Recreated("d"), new OperationFailed(Operation.RECREATE, "broken."));
@@ -199,8 +206,10 @@ class DestinationTransitionTest {
           assertThat(disk).as("runs only what it owns: %s", path).isEqualTo(Disk.OWNED);
           awaited.add("Run");
         }
-        case Action.SendActivated() -> assertThat(disk == Disk.OWNED && event instanceof Running).as("says only what is: %s", path).isTrue();
-        case Action.SendReady(var digest) -> assertThat(disk).as("ready only when held: %s", path).isIn(Disk.HELD, Disk.OWNED_UNKNOWN);
+        case Action.SendActivated() -> assertThat(disk == Disk.OWNED && event instanceof Running)
+            .as("says only what is: %s", path).isTrue();
+        case Action.SendReady(var digest) -> assertThat(disk).as("ready only when held: %s", path)
+            .isIn(Disk.HELD, Disk.OWNED_UNKNOWN);
         case Action.WriteOwned() -> {
           assertThat(releasedSaid).as("owns only what was released: %s", path).isTrue();
           disk = Disk.OWNED_UNKNOWN;
@@ -227,14 +236,16 @@ class DestinationTransitionTest {
         }
         case Action.Check _, Action.WriteArriving _, Action.Open _, Action.Recreate _, Action.WriteGone _ ->
             awaited.add(action.getClass().getSimpleName());
-        case Action.SendRefused _, Action.SendAccepted _, Action.SendWorking _, Action.SendQuery _, Action.CloseStream _, Action.Warn _ -> {}
+        case Action.SendRefused _, Action.SendAccepted _, Action.SendWorking _, Action.SendQuery _, Action.CloseStream _,
+            Action.Warn _ -> {}
       }
     }
     if (step.phase() instanceof Ended) {
       assertThat(timers).as("no timer outlives the move: %s", path).isEmpty();
       awaited.clear();
     } else {
-      var waits = awaited.stream().anyMatch(operation -> operation.startsWith("Write") || operation.equals("Run") || operation.equals("Discard"));
+      var waits = awaited.stream()
+          .anyMatch(operation -> operation.startsWith("Write") || operation.equals("Run") || operation.equals("Discard"));
       assertThat(waits || timers.contains(Timer.STEP)).as("every wait ends: %s after %s, %s", step.phase(), event, path).isTrue();
     }
     return new World(bounded(step.phase()), disk, Set.copyOf(awaited), Set.copyOf(timers), releasedSaid, rolledBackSaid);
@@ -245,7 +256,8 @@ class DestinationTransitionTest {
       case Holding(var digest, var asked) when asked > 2 -> new Holding(digest, 2);
       case Starting(var attempt) when attempt > 3 -> new Starting(3);
       case Discarding(var reason, var attempt) when attempt > 3 -> new Discarding(reason, 3);
-      case Checking _, Announcing _, Opening _, Receiving _, Recreating _, RecordingHeld _, Holding _, Owning _, Starting _, Discarding _, Forgetting _, Ended _ ->
+      case Checking _, Announcing _, Opening _, Receiving _, Recreating _, RecordingHeld _, Holding _, Owning _, Starting _,
+          Discarding _, Forgetting _, Ended _ ->
           phase;
     };
   }

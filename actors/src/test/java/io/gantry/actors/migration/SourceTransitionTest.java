@@ -21,7 +21,10 @@ import java.util.Set;
 import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 
-/** Walks every state that the source can reach under any order of answers, failures, messages and timers, and checks the rules of ownership in each. */
+/**
+ * Walks every state that the source can reach under any order of answers, failures, messages and timers, and checks the rules
+ * of ownership in each.
+ */
 class SourceTransitionTest {
   private static final Terms TERMS = new Terms(2, new Endpoint("127.0.0.3", 4000, new byte[] {1}), "ledger-b");
   private static final List<Finding> FINDINGS = List.of(new Finding(7, 3, "io_uring", "cannot be carried."));
@@ -57,7 +60,8 @@ class SourceTransitionTest {
 
   /** Everything outside the function that decides which events can come and what would be wrong. */
   private record World(
-      Phase phase, Disk disk, Set<String> awaited, Set<Timer> timers, boolean touched, boolean held, boolean ready, boolean activated) {}
+      Phase phase, Disk disk, Set<String> awaited, Set<Timer> timers, boolean touched, boolean held, boolean ready,
+          boolean activated) {}
 
   private record Edge(World from, Event event) {}
 
@@ -86,7 +90,8 @@ class SourceTransitionTest {
     }
     assertThat(done)
         .containsExactly(
-            "Offering", "Connecting", "PreCopying", "PreCopying", "Freezing", "SendingLast", "AwaitingReady", "AwaitingReady", "Releasing",
+            "Offering", "Connecting", "PreCopying", "PreCopying", "Freezing", "SendingLast", "AwaitingReady", "AwaitingReady",
+                "Releasing",
             "Activating", "Destroying", "Forgetting", "Ended");
     assertThat(phase).isEqualTo(new Ended(Result.COMPLETED, ""));
   }
@@ -94,14 +99,16 @@ class SourceTransitionTest {
   @Test
   void aWrongDigestRollsBack() {
     var step = SOURCE.transition(new AwaitingReady(TERMS, "d", true, Optional.empty()), new Ready("e"));
-    assertThat(step.phase()).isInstanceOfSatisfying(RollingBack.class, back -> assertThat(back.reason()).contains("digests differ"));
+    assertThat(step.phase())
+        .isInstanceOfSatisfying(RollingBack.class, back -> assertThat(back.reason()).contains("digests differ"));
     assertThat(step.actions()).noneMatch(action -> action instanceof Action.WriteReleased);
   }
 
   @Test
   void aReadyThatOvertakesTheEndOfSendingCountsAndItsDigestIsCompared() {
     var early = SOURCE.transition(new SendingLast(TERMS, Optional.empty()), new Ready("d")).phase();
-    assertThat(SOURCE.transition(early, new LastSent("d")).phase()).isEqualTo(new AwaitingReady(TERMS, "d", false, Optional.of("d")));
+    assertThat(SOURCE.transition(early, new LastSent("d")).phase())
+        .isEqualTo(new AwaitingReady(TERMS, "d", false, Optional.of("d")));
     assertThat(SOURCE.transition(early, new LastSent("e")).phase()).isInstanceOf(RollingBack.class);
   }
 
@@ -111,7 +118,8 @@ class SourceTransitionTest {
     var step = SOURCE.transition(activating, new Answered(Standing.NEVER_OWNED, "another"));
     assertThat(step.phase()).isEqualTo(activating);
     assertThat(step.actions()).singleElement().isInstanceOf(Action.TellInDoubt.class);
-    assertThat(SOURCE.transition(activating, new Answered(Standing.NEVER_OWNED, "ledger-b")).phase()).isInstanceOf(TakingBack.class);
+    assertThat(SOURCE.transition(activating, new Answered(Standing.NEVER_OWNED, "ledger-b")).phase())
+        .isInstanceOf(TakingBack.class);
     assertThat(SOURCE.transition(activating, new Answered(Standing.HELD, "ledger-b")).phase()).isEqualTo(activating);
   }
 
@@ -157,7 +165,8 @@ class SourceTransitionTest {
     }
     assertThat(reached)
         .containsExactly(
-            "Activating", "AwaitingReady", "Connecting", "Destroying", "Ended", "Forgetting", "Freezing", "Inspecting", "Offering", "Pausing",
+            "Activating", "AwaitingReady", "Connecting", "Destroying", "Ended", "Forgetting", "Freezing", "Inspecting",
+                "Offering", "Pausing",
             "PreCopying", "Releasing", "RollingBack", "SendingLast", "TakingBack", "Unsaying");
     assertThat(ends).containsExactlyInAnyOrder(Result.values());
   }
@@ -230,7 +239,8 @@ class SourceTransitionTest {
       case ReleasedWritten() -> disk = Disk.RELEASED;
       case OwnedWritten() -> disk = Disk.TAKEN_BACK;
       case GoneWritten() -> disk = Disk.GONE;
-      case LedgerFailed(var _, var certain) when awaited.contains("WriteReleased") -> disk = certain ? Disk.NOTHING : Disk.UNKNOWN;
+      case LedgerFailed(var _, var certain) when awaited.contains("WriteReleased") -> disk = certain ? Disk.NOTHING
+          : Disk.UNKNOWN;
       case LedgerFailed _ -> {}
       case Held() -> held = true;
       case Ready(var digest) -> ready = ready || digest.equals("d");
@@ -266,7 +276,8 @@ class SourceTransitionTest {
           assertThat(activated && disk == Disk.RELEASED).as("destroys only what runs elsewhere: %s", path).isTrue();
           awaited.add("DestroyOriginal");
         }
-        case Action.SendDiscard _ -> assertThat(disk).as("discards only what is its own: %s", path).isIn(Disk.NOTHING, Disk.TAKEN_BACK);
+        case Action.SendDiscard _ -> assertThat(disk).as("discards only what is its own: %s", path)
+            .isIn(Disk.NOTHING, Disk.TAKEN_BACK);
         case Action.WriteTakenBack _ -> {
           assertThat(activated && disk == Disk.RELEASED && world.phase() instanceof Destroying).isFalse();
           awaited.add("WriteTakenBack");
@@ -296,7 +307,8 @@ class SourceTransitionTest {
 
   /** Keeps counters that may grow for ever from making the walk endless. */
   private static Phase bounded(Phase phase) {
-    return phase instanceof Activating(var terms, var digest, var sent, var told) && sent > 3 ? new Activating(terms, digest, 3, told) : phase;
+    return phase instanceof Activating(var terms, var digest, var sent, var told) && sent > 3
+        ? new Activating(terms, digest, 3, told) : phase;
   }
 
   private static List<Edge> path(Map<World, Edge> seen, World end) {

@@ -1,0 +1,298 @@
+package io.gantry.actors;
+
+import akka.actor.typed.ActorRef;
+import io.gantry.actors.ContainerInfo.Status;
+import io.gantry.actors.NodeCommand.Problem;
+import io.gantry.actors.ledger.LedgerEntry;
+import io.gantry.actors.link.Links;
+import io.gantry.actors.migration.OutgoingMigration;
+import io.gantry.actors.protocol.CarriedSpec;
+import io.gantry.actors.protocol.ProtocolVersion;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/**
+ * What a node does with commands: carries them out, passes them on to the node that can, or says why not. Only used on the
+ * {@link NodeGuardian}'s thread.
+ */
+final class CommandDesk {
+  /** Starts the actor of a container that is to be born. */
+  @FunctionalInterface
+  interface Births {
+    void begin(LedgerEntry arriving, ActorRef<NodeCommand.RunReply> replyTo);
+  }
+
+  private static final int CONSOLE_BYTES_MAX = 65_536;
+
+  private final NodeSettings settings;
+  private final World world;
+  private final NodeTables tables;
+  private final Links links;
+  private final ActorRef<Registry.Message> registry;
+  private final ActorRef<NodeGuardian.Message> self;
+  private final String kernel;
+  private final Births births;
+  private final Consumer<NodeCommand.SubscribeProgress> subscriptions;
+
+  /** @param self the guardian, which is given the registry's answers; @param kernel release of this host's */
+  CommandDesk(
+      NodeSettings settings,
+      World world,
+      NodeTables tables,
+      Links links,
+      ActorRef<Registry.Message> registry,
+      ActorRef<NodeGuardian.Message> self,
+      String kernel,
+      Births births,
+      Consumer<NodeCommand.SubscribeProgress> subscriptions) {
+    this.settings = settings;
+    this.world = world;
+    this.tables = tables;
+    this.links = links;
+    this.registry = registry;
+    this.self = self;
+    this.kernel = kernel;
+    this.births = births;
+    this.subscriptions = subscriptions;
+  }
+
+  void onCommand(NodeCommand command, boolean forwarded) {
+    switch (command) {
+      case NodeCommand.RunContainer run -> onRun(run, forwarded);
+      case NodeCommand.StopContainer stop -> locate(stop, stop.name(), forwarded);
+      case NodeCommand.MigrateContainer migrate -> locate(migrate, migrate.name(), forwarded);
+      case NodeCommand.CancelMigration cancel -> locate(cancel, cancel.name(), forwarded);
+      case NodeCommand.DescribeContainer describe -> locate(describe, describe.name(), forwarded);
+      case NodeCommand.ReadConsole read -> locate(read, read.name(), forwarded);
+      case NodeCommand.ListContainers(var replyTo) -> registry.tell(new Registry.ListAll(replyTo));
+      case NodeCommand.ListNodes(var replyTo) ->
+          registry.tell(new Registry.Count<NodeGuardian.Message>(counts -> new NodeGuardian.Counted(replyTo, counts), self));
+      case NodeCommand.SubscribeProgress subscribe -> subscriptions.accept(subscribe);
+    }
+  }
+
+  /** A container of this host is found at once; for another the registry is asked. */
+  private void locate(NodeCommand command, String container, boolean forwarded) {
+    if (tables.containers.containsKey(container)) {
+      onHere(command, container);
+    } else {
+      registry.tell(
+          new Registry.Locate<NodeGuardian.Message>(container, info -> new NodeGuardian.Located(command, forwarded, info), self));
+    }
+  }
+
+  void onLocated(NodeCommand command, boolean forwarded, Optional<ContainerInfo> info) {
+    switch (command) {
+      case NodeCommand.RunContainer run -> startContainer(run, info);
+      case NodeCommand.StopContainer stop -> elsewhere(stop, stop.name(), stop.replyTo(), forwarded, info);
+      case NodeCommand.MigrateContainer migrate -> elsewhere(migrate, migrate.name(), migrate.replyTo(), forwarded, info);
+      case NodeCommand.CancelMigration cancel -> elsewhere(cancel, cancel.name(), cancel.replyTo(), forwarded, info);
+      case NodeCommand.DescribeContainer describe -> elsewhere(describe, describe.name(), describe.replyTo(), forwarded, info);
+      case NodeCommand.ReadConsole read -> elsewhere(read, read.name(), read.replyTo(), forwarded, info);
+      case NodeCommand.ListContainers _, NodeCommand.ListNodes _, NodeCommand.SubscribeProgress _ -> {}
+    }
+  }
+
+  private void elsewhere(
+      NodeCommand command, String container, ActorRef<? super NodeCommand.Rejected> replyTo, boolean forwarded,
+          Optional<ContainerInfo> info) {
+    if (tables.containers.containsKey(container)) {
+      onHere(command, container); // it has come meanwhile
+    } else if (tables.recovering.contains(container) || info.filter(known -> known.node().equals(settings.name())).isPresent()) {
+      replyTo.tell(
+          new NodeCommand.Rejected(Problem.BUSY,
+              "Container %s is just being taken up by node %s; try again in a moment.".formatted(container, settings.name())));
+    } else if (info.isEmpty() || forwarded) {
+      replyTo.tell(
+          new NodeCommand.Rejected(Problem.UNKNOWN_CONTAINER, "There is no container " + container + "; gantry ps lists all."));
+    } else if (!tables.isReachable(info.get().node())) {
+      replyTo.tell(
+          new NodeCommand.Rejected(
+              Problem.NODE_UNREACHABLE,
+                  "Container %s is on node %s, which cannot be reached now.".formatted(container, info.get().node())));
+    } else {
+      links.forward(info.get().node(), command);
+    }
+  }
+
+  private void onHere(NodeCommand command, String container) {
+    var actor = tables.containers.get(container);
+    switch (command) {
+      case NodeCommand.StopContainer stop -> actor.tell(new ContainerActor.Stop(stop.replyTo()));
+      case NodeCommand.MigrateContainer migrate -> admitMove(migrate, actor);
+      case NodeCommand.CancelMigration cancel -> cancel(cancel);
+      case NodeCommand.DescribeContainer describe -> actor.tell(new ContainerActor.Describe(describe.replyTo()));
+      case NodeCommand.ReadConsole read -> readConsole(read);
+      case NodeCommand.RunContainer run -> run.replyTo().tell(nameTaken(run.name(), settings.name()));
+      case NodeCommand.ListContainers _, NodeCommand.ListNodes _, NodeCommand.SubscribeProgress _ -> {}
+    }
+  }
+
+  private void onRun(NodeCommand.RunContainer run, boolean forwarded) {
+    var node = run.node().orElse(settings.name());
+    if (!node.equals(settings.name())) {
+      var problem = obstacleTo(node);
+      if (problem.isPresent()) {
+        run.replyTo().tell(problem.get());
+      } else if (forwarded) {
+        run.replyTo()
+            .tell(new NodeCommand.Rejected(Problem.FAILED, "Node " + settings.name() + " was asked for what only node " + node
+                + " can do."));
+      } else {
+        links.forward(node, run);
+      }
+      return;
+    }
+    var problem = obstacleTo(run);
+    if (problem.isPresent()) {
+      run.replyTo().tell(problem.get());
+    } else {
+      registry.tell(
+          new Registry.Locate<NodeGuardian.Message>(run.name(), info -> new NodeGuardian.Located(run, forwarded, info), self));
+    }
+  }
+
+  private Optional<NodeCommand.Rejected> obstacleTo(NodeCommand.RunContainer run) {
+    if (!Names.isValid(run.name())) {
+      return Optional.of(
+          new NodeCommand.Rejected(Problem.INVALID_ARGUMENT, "The container name '" + run.name() + "' " + Names.RULE));
+    }
+    if (run.command().isEmpty() || run.command().getFirst().isEmpty()) {
+      return Optional.of(new NodeCommand.Rejected(Problem.INVALID_ARGUMENT, "A container needs a program to run."));
+    }
+    if (!Path.of(run.workingDirectory()).isAbsolute()) {
+      return Optional.of(
+          new NodeCommand.Rejected(Problem.INVALID_ARGUMENT, "The working directory must be absolute, not '"
+              + run.workingDirectory() + "'."));
+    }
+    return Optional.empty();
+  }
+
+  private void startContainer(NodeCommand.RunContainer run, Optional<ContainerInfo> info) {
+    var entry = tables.view.entry(run.name());
+    if (info.isPresent()) {
+      run.replyTo().tell(nameTaken(run.name(), info.get().node()));
+    } else if (tables.containers.containsKey(run.name()) || tables.isBusyWith(run.name())) {
+      run.replyTo().tell(nameTaken(run.name(), settings.name()));
+    } else {
+      var spec = new CarriedSpec(run.command(), run.environment(), run.workingDirectory());
+      var arriving = LedgerEntry.arriving(run.name(), entry.map(known -> known.epoch() + 1).orElse(1L), "", "", spec);
+      births.begin(arriving, run.replyTo());
+    }
+  }
+
+  private static NodeCommand.Rejected nameTaken(String container, String node) {
+    return new NodeCommand.Rejected(
+        Problem.NAME_TAKEN,
+            "There is a container %s on node %s already; choose another name or stop that one.".formatted(container, node));
+  }
+
+  private void admitMove(NodeCommand.MigrateContainer migrate, ActorRef<ContainerActor.Message> actor) {
+    if (migrate.to().equals(settings.name())) {
+      migrate
+          .replyTo()
+          .tell(new NodeCommand.Rejected(Problem.INVALID_ARGUMENT,
+              "Container %s is on node %s already.".formatted(migrate.name(), migrate.to())));
+      return;
+    }
+    var problem = obstacleTo(migrate.to());
+    if (problem.isPresent()) {
+      migrate.replyTo().tell(problem.get());
+    } else if (tables.outgoing.size() >= settings.outgoingMax()) {
+      migrate
+          .replyTo()
+          .tell(
+              new NodeCommand.Rejected(
+                  Problem.BUSY,
+                  "Node %s moves %d containers out already, as many as it may at a time; try again when one has ended."
+                      .formatted(settings.name(), tables.outgoing.size())));
+    } else {
+      actor.tell(new ContainerActor.AdmitMove(migrate));
+    }
+  }
+
+  /** What speaks against sending anything to a node. */
+  private Optional<NodeCommand.Rejected> obstacleTo(String node) {
+    var peer = tables.peers.get(node);
+    if (peer == null) {
+      return Optional.of(
+          new NodeCommand.Rejected(Problem.UNKNOWN_NODE, "There is no node " + node
+              + " in the cluster; gantry nodes lists all."));
+    }
+    if (!peer.version().isCompatibleWith(ProtocolVersion.CURRENT)) {
+      return Optional.of(
+          new NodeCommand.Rejected(Problem.NODE_UNREACHABLE, ProtocolVersion.CURRENT.refusal(node, peer.version())));
+    }
+    if (!peer.reachable()) {
+      return Optional.of(
+          new NodeCommand.Rejected(Problem.NODE_UNREACHABLE,
+              "Node %s at %s cannot be reached now; see whether its agent runs.".formatted(node, peer.address())));
+    }
+    return Optional.empty();
+  }
+
+  private void cancel(NodeCommand.CancelMigration cancel) {
+    var move = tables.outgoing.values().stream().filter(running -> running.container().equals(cancel.name())).findFirst();
+    if (move.isEmpty()) {
+      cancel.replyTo()
+          .tell(new NodeCommand.Rejected(Problem.NOTHING_TO_CANCEL, "Container " + cancel.name() + " is in no move."));
+      return;
+    }
+    move.get().actor().tell(new OutgoingMigration.Cancel("The move was cancelled by its user."));
+    cancel.replyTo().tell(new NodeCommand.CancelAccepted(cancel.name()));
+  }
+
+  private void readConsole(NodeCommand.ReadConsole read) {
+    if (read.offset() < 0 || read.bytesMax() < 1 || read.bytesMax() > CONSOLE_BYTES_MAX) {
+      read.replyTo()
+          .tell(
+              new NodeCommand.Rejected(
+                  Problem.INVALID_ARGUMENT, "A console is read from offset 0 on and by 1 to " + CONSOLE_BYTES_MAX
+                      + " bytes at a time."));
+      return;
+    }
+    var ended = Optional.ofNullable(tables.shown.get(read.name())).filter(info -> info.status() == Status.EXITED).isPresent();
+    new BlockingLane(world.blocking())
+        .submit(() -> world.directories().read(read.name(), read.offset(), read.bytesMax()))
+        .whenComplete(
+            (console, failure) ->
+                read.replyTo()
+                    .tell(
+                        failure == null
+                            ? new NodeCommand.ConsoleChunk(read.offset(), console.bytes(), console.sizeBytes(), ended)
+                            : new NodeCommand.Rejected(Problem.FAILED, BlockingLane.sentence(failure))));
+  }
+
+  NodeCommand.NodeList nodes(Map<String, Integer> counts) {
+    var nodes = new ArrayList<NodeInfo>();
+    nodes.add(
+        new NodeInfo(
+            settings.name(),
+            settings.bindAddress() + ":" + settings.port(),
+            true,
+            true,
+            counts.getOrDefault(settings.name(), 0),
+            kernel,
+            ProtocolVersion.CURRENT.toString(),
+            ""));
+    for (var peer : tables.peers.values()) {
+      var hello = tables.hellos.get(peer.name());
+      var note = peer.version().isCompatibleWith(ProtocolVersion.CURRENT) ? ""
+          : ProtocolVersion.CURRENT.refusal(peer.name(), peer.version());
+      nodes.add(
+          new NodeInfo(
+              peer.name(),
+              peer.address(),
+              false,
+              peer.reachable(),
+              counts.getOrDefault(peer.name(), 0),
+              hello == null ? "" : hello.kernel(),
+              peer.version().toString(),
+              note));
+    }
+    return new NodeCommand.NodeList(nodes);
+  }
+}

@@ -1,0 +1,209 @@
+package io.gantry.actors;
+
+import akka.actor.typed.ActorRef;
+import io.gantry.actors.ledger.LedgerEntry;
+import io.gantry.actors.link.Links;
+import io.gantry.actors.link.Peer;
+import io.gantry.actors.migration.IncomingMigration;
+import io.gantry.actors.migration.OutgoingMigration;
+import io.gantry.actors.protocol.PeerMessage;
+import io.gantry.actors.protocol.ProtocolVersion;
+import io.gantry.checkpoint.Finding;
+import io.gantry.checkpoint.Footprint;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What a node does with what its peers say: passes it to the move it belongs to, admits offers, and answers from the ledger
+ * for moves that have no actor. Only
+ * used on the {@link NodeGuardian}'s thread.
+ */
+final class PeerDesk {
+  /** Starts the actor of an admitted offer. */
+  @FunctionalInterface
+  interface Arrivals {
+    void begin(LedgerEntry arriving, Footprint footprint);
+  }
+
+  private static final Logger LOG = LoggerFactory.getLogger(PeerDesk.class);
+
+  private final NodeSettings settings;
+  private final NodeTables tables;
+  private final Links links;
+  private final ActorRef<Registry.Message> registry;
+  private final String ledgerId;
+  private final String kernel;
+  private final Arrivals arrivals;
+
+  /** @param kernel release of this host's, for the peers' display */
+  PeerDesk(
+      NodeSettings settings, NodeTables tables, Links links, ActorRef<Registry.Message> registry, String ledgerId,
+          String kernel, Arrivals arrivals) {
+    this.settings = settings;
+    this.tables = tables;
+    this.links = links;
+    this.registry = registry;
+    this.ledgerId = ledgerId;
+    this.kernel = kernel;
+    this.arrivals = arrivals;
+  }
+
+  private void onOffer(PeerMessage.Offer offer) {
+    var findings = new ArrayList<Finding>();
+    var passing = false;
+    if (!offer.version().isCompatibleWith(ProtocolVersion.CURRENT)) {
+      findings.add(finding("protocol", ProtocolVersion.CURRENT.refusal(offer.from(), offer.version())));
+    }
+    if (!Names.isValid(offer.container())) {
+      findings.add(finding("name", "The container name '" + offer.container() + "' " + Names.RULE));
+    }
+    var entry = tables.view.entry(offer.container());
+    if (tables.containers.containsKey(offer.container())) {
+      findings.add(
+          finding("name",
+              "Node %s has a container %s of its own; stop it or choose another destination.".formatted(settings.name(),
+                  offer.container())));
+    } else if (tables.isBusyWith(offer.container())) {
+      passing = findings.isEmpty();
+      findings.add(
+          finding("name",
+              "Node %s is still busy with an earlier move of container %s.".formatted(settings.name(), offer.container())));
+    }
+    if (tables.incoming.size() >= settings.incomingMax()) {
+      passing = findings.isEmpty();
+      findings.add(
+          finding("moves",
+              "Node %s takes in %d containers already, as many as it may at a time.".formatted(settings.name(),
+                  tables.incoming.size())));
+    }
+    if (!findings.isEmpty()) {
+      LOG.info("The offer {} of container {} is refused: {}", offer.migration(), offer.container(), findings);
+      links.send(offer.from(), new PeerMessage.Refused(settings.name(), offer.migration(), findings, passing));
+      return;
+    }
+    var epoch = Math.max(offer.epoch(), entry.map(known -> known.epoch() + 1).orElse(1L));
+    arrivals.begin(
+        LedgerEntry.arriving(offer.container(), epoch, offer.from(), offer.migration(), offer.spec()),
+        offer.footprint());
+  }
+
+  private static Finding finding(String kind, String sentence) {
+    return new Finding(0, -1, kind, sentence);
+  }
+
+
+  // ── news of the membership ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  void onPeers(List<Peer> now) {
+    var before = new TreeMap<>(tables.peers);
+    tables.peers.clear();
+    now.forEach(peer -> tables.peers.put(peer.name(), peer));
+    registry.tell(new Registry.PeersChanged(now));
+    for (var peer : now) {
+      if (peer.reachable() && !isSameAsBefore(before, peer)) {
+        LOG.info("Node {} at {} can be reached", peer.name(), peer.address());
+        sendHello(peer.name());
+      }
+    }
+    for (var name : before.keySet()) {
+      if (isReachable(before, name) && (!tables.isReachable(name) || !isSameAsBefore(before, tables.peers.get(name)))) {
+        var restarted = tables.isReachable(name);
+        var reason =
+            restarted
+                ? "The agent of node " + name + " was started anew."
+                : "Node " + name
+                    + " cannot be reached any more; see whether its agent runs and whether the network between the hosts works.";
+        LOG.warn("{}", reason);
+        tables.outgoing.values().stream().filter(move -> move.destination().equals(name))
+            .forEach(move -> move.actor().tell(new OutgoingMigration.PeerLost(reason)));
+        tables.incoming.values().stream().filter(move -> move.source().equals(name))
+            .forEach(move -> move.actor().tell(new IncomingMigration.PeerLost(reason)));
+      }
+    }
+  }
+
+  private void sendHello(String peer) {
+    links.send(peer, new PeerMessage.Hello(settings.name(), ProtocolVersion.CURRENT, ledgerId, kernel));
+  }
+
+  /** Whether it could be reached already, in the same life. */
+  private static boolean isSameAsBefore(Map<String, Peer> before, Peer peer) {
+    var known = before.get(peer.name());
+    return known != null && known.reachable() && known.incarnation() == peer.incarnation();
+  }
+
+  private static boolean isReachable(Map<String, Peer> known, String name) {
+    var peer = known.get(name);
+    return peer != null && peer.reachable();
+  }
+
+  void onMessage(PeerMessage message) {
+    switch (message) {
+      case PeerMessage.ToDestination toDestination -> {
+        var move = tables.incoming.get(toDestination.migration());
+        if (move != null) {
+          move.actor().tell(new IncomingMigration.FromPeer(toDestination));
+        } else {
+          onUnknownArrival(toDestination);
+        }
+      }
+      case PeerMessage.ToSource toSource -> {
+        var move = tables.outgoing.get(toSource.migration());
+        if (move != null) {
+          move.actor().tell(new OutgoingMigration.FromPeer(toSource));
+        } else {
+          onUnknownDeparture(toSource);
+        }
+      }
+      case PeerMessage.Answer answer -> {
+        var out = tables.outgoing.get(answer.migration());
+        if (out != null) {
+          out.actor().tell(new OutgoingMigration.FromPeer(answer));
+        }
+        var in = tables.incoming.get(answer.migration());
+        if (in != null) {
+          in.actor().tell(new IncomingMigration.FromPeer(answer));
+        }
+      }
+      case PeerMessage.Hello hello -> {
+        if (!hello.equals(tables.hellos.put(hello.from(), hello))) {
+          sendHello(hello.from()); // the first one to it may have been lost
+        }
+      }
+      case PeerMessage.Holdings _, PeerMessage.HoldingsVersion _, PeerMessage.HoldingsWanted _ ->
+          registry.tell(new Registry.FromPeer(message));
+    }
+  }
+
+  /** For a move into this host that has no actor. */
+  private void onUnknownArrival(PeerMessage.ToDestination message) {
+    switch (message) {
+      case PeerMessage.Offer offer -> onOffer(offer);
+      case PeerMessage.Activate(var from, var migration, var container, var _, var _) -> {
+        var standing = LedgerWord.asDestination(tables.view, container, migration);
+        if (standing.isPresent()) {
+          links.send(from, new PeerMessage.Answer(settings.name(), migration, standing.get(), ledgerId));
+        } else if (!tables.recovering.contains(container)) {
+          links.send(from, new PeerMessage.Activated(settings.name(), migration, 0, 0));
+        }
+      }
+      case PeerMessage.RoundSent _, PeerMessage.LastSent _, PeerMessage.Discard _ -> {}
+    }
+  }
+
+  /** For a move out of this host that has no actor: whoever still works on it learns how it ended. */
+  private void onUnknownDeparture(PeerMessage.ToSource message) {
+    switch (message) {
+      case PeerMessage.Accepted _, PeerMessage.Working _, PeerMessage.Ready _, PeerMessage.Query _ ->
+          links.send(
+              message.from(),
+                  new PeerMessage.Answer(settings.name(), message.migration(),
+                      LedgerWord.asSource(tables.view, message.migration()), ledgerId));
+      case PeerMessage.Refused _, PeerMessage.Activated _, PeerMessage.Failed _ -> {}
+    }
+  }
+}
