@@ -1,19 +1,25 @@
 package io.gantry.checkpoint.memory;
 
-import static io.gantry.checkpoint.linux.PagemapScan.FILE;
 import static io.gantry.checkpoint.linux.PagemapScan.GUARD;
 import static io.gantry.checkpoint.linux.PagemapScan.PFNZERO;
 import static io.gantry.checkpoint.linux.PagemapScan.PRESENT;
 import static io.gantry.checkpoint.linux.PagemapScan.SWAPPED;
-import static io.gantry.checkpoint.linux.PagemapScan.WP_MATCHING;
 import static io.gantry.checkpoint.linux.PagemapScan.WRITTEN;
+import static io.gantry.checkpoint.memory.ScanQueries.ABSENT_ANONYMOUS;
+import static io.gantry.checkpoint.memory.ScanQueries.CONTENT_ANONYMOUS;
+import static io.gantry.checkpoint.memory.ScanQueries.CONTENT_BACKED;
+import static io.gantry.checkpoint.memory.ScanQueries.COUNT_WRITTEN;
+import static io.gantry.checkpoint.memory.ScanQueries.FROZEN_ANONYMOUS;
+import static io.gantry.checkpoint.memory.ScanQueries.GUARDS;
+import static io.gantry.checkpoint.memory.ScanQueries.UNCHANGED;
+import static io.gantry.checkpoint.memory.ScanQueries.WRITTEN_ANONYMOUS;
+import static io.gantry.checkpoint.memory.ScanQueries.WRITTEN_BACKED;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.PagemapScan;
 import io.gantry.checkpoint.linux.Userfaultfd;
 import io.gantry.checkpoint.memory.PageSet.Runs;
-import io.gantry.checkpoint.memory.RegionScan.Query;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -32,27 +38,6 @@ import java.util.Optional;
  * One thread.
  */
 final class SpaceTracker implements AutoCloseable {
-  /** Written or never protected pages of anonymous memory; protects them again. Pages of zeros are told apart. */
-  private static final Query WRITTEN_ANONYMOUS =
-      new Query(WP_MATCHING, GUARD, WRITTEN | GUARD, PRESENT | SWAPPED, PFNZERO);
-
-  /** The same for private copies of file pages; looks at every page frame, hence only for these mappings. */
-  private static final Query WRITTEN_BACKED =
-      new Query(WP_MATCHING, GUARD | FILE, WRITTEN | GUARD | FILE, PRESENT | SWAPPED, 0);
-
-  private static final Query ABSENT_ANONYMOUS = new Query(0, PRESENT, PRESENT, 0, SWAPPED | GUARD);
-
-  private static final Query CONTENT_ANONYMOUS = new Query(0, GUARD | PFNZERO, GUARD | PFNZERO, PRESENT | SWAPPED, 0);
-  private static final Query CONTENT_BACKED = new Query(0, GUARD | FILE, GUARD | FILE, PRESENT | SWAPPED, WRITTEN | SWAPPED);
-
-  /** For a frozen process, in one pass over the page tables: what was written, and what is not there. */
-  private static final Query FROZEN_ANONYMOUS =
-      new Query(0, PRESENT, 0, WRITTEN | PRESENT, WRITTEN | PRESENT | SWAPPED | GUARD);
-
-  private static final Query COUNT_WRITTEN = new Query(0, 0, WRITTEN, PRESENT | SWAPPED, 0);
-  private static final Query UNCHANGED = new Query(0, WRITTEN | FILE, WRITTEN | FILE | PRESENT, 0, 0);
-  private static final Query GUARDS = new Query(0, 0, GUARD, 0, 0);
-
   /** Type of a page-table marker in a page map entry: the highest of the 32 swap types ({@code linux/swap.h}). */
   private static final int MARKER_TYPE = 31;
 
