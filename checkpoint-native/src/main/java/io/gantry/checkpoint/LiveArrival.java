@@ -7,6 +7,7 @@ import io.gantry.checkpoint.image.end_entry;
 import io.gantry.checkpoint.image.file_data_entry;
 import io.gantry.checkpoint.image.final_state;
 import io.gantry.checkpoint.image.process_state;
+import io.gantry.checkpoint.image.task_core_entry;
 import io.gantry.checkpoint.image.tree_plan_entry;
 import io.gantry.checkpoint.memory.MemoryArrival;
 import io.gantry.checkpoint.resource.DescriptorArrival;
@@ -120,18 +121,21 @@ final class LiveArrival implements Arrival {
   }
 
   private ContainerHandle build(final_state processes, descriptors_entry files) {
-    var exits = new HashMap<Integer, Integer>();
+    var ended = new HashMap<Integer, task_core_entry>();
     var living = new LinkedHashMap<Integer, process_state>();
     for (var process : processes.getProcessesList()) {
       int pid = process.getTree().getPid();
       if (builder.zombies().contains(pid)) {
-        exits.put(pid, process.getThreads(0).getTc().getExitCode());
+        ended.put(pid, process.getThreads(0).getTc());
       } else {
         living.put(pid, process);
       }
     }
     // Before signal queues are filled: the end of a zombie is announced to its parent's stub, which forgets it again.
-    builder.zombies().forEach(pid -> builder.tree().end(builder.find(pid), exits.getOrDefault(pid, 0)));
+    for (int pid : builder.zombies()) {
+      var core = ended.getOrDefault(pid, task_core_entry.getDefaultInstance());
+      builder.tree().end(builder.find(pid), core.getComm(), core.getExitCode());
+    }
     if (processes.hasUtsns() && site.hasOwnNames()) {
       ProcessStateArrival.setNames(builder.tree().root(), processes.getUtsns());
     }

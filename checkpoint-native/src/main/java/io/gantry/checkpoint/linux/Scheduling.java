@@ -12,11 +12,11 @@ public final class Scheduling {
   public static final int ATTRIBUTES_BYTES = 48;
   /** Where {@code struct sched_attr} has its fields. */
   public static final int POLICY_AT = 4;
-  public static final int NICE_AT = 16;
   public static final int PRIORITY_AT = 20;
 
   private static final int AFFINITY_BYTES_MAX = 1024;
   private static final int IOPRIO_WHO_PROCESS = 1;
+  private static final int PRIO_PROCESS = 0;
 
   private Scheduling() {}
 
@@ -35,6 +35,19 @@ public final class Scheduling {
     scratch.set(ValueLayout.JAVA_INT, 0, attributes.length);
     Libc.check(
         Libc.syscall(SyscallNumber.SCHED_SETATTR, tid, scratch.address(), 0), () -> "sched_setattr(" + tid + ")");
+  }
+
+  /** The nice value, which {@code sched_getattr} does not tell of a thread with a real-time policy although it has one. */
+  public static int nice(int tid) {
+    // The system call, unlike the C library's function, answers 20 minus the value (man 2 getpriority).
+    return 20
+        - (int)
+            Libc.check(
+                Libc.syscall(SyscallNumber.GETPRIORITY, PRIO_PROCESS, tid, 0), () -> "getpriority(" + tid + ")");
+  }
+
+  public static void setNice(int tid, int value) {
+    Libc.check(Libc.syscall(SyscallNumber.SETPRIORITY, PRIO_PROCESS, tid, value), () -> "setpriority(" + tid + ", " + value + ")");
   }
 
   /** A bit for each CPU on which the thread may run, as long as the kernel's mask. */

@@ -147,6 +147,7 @@ final class AddressSpaceReader {
       flags |= (bits & VmFlags.GROWS_DOWN) != 0 ? Mmap.MAP_GROWSDOWN : 0;
       flags |= (bits & VmFlags.NO_RESERVE) != 0 ? Mmap.MAP_NORESERVE : 0;
       flags |= (bits & VmFlags.LOCKED) != 0 ? Mmap.MAP_LOCKED : 0;
+      flags |= (bits & VmFlags.LOCK_ON_FAULT) != 0 ? Mmap.LOCK_ON_FAULT : 0;
     }
     return flags;
   }

@@ -43,7 +43,8 @@ final class LayoutFinish {
     for (var vma : layout.applied()) {
       if ((vma.flags() & Mmap.MAP_LOCKED) != 0) {
         // Answers ENOMEM for memory without any access, and locks it all the same.
-        calls.attempt("mlock " + vma, SyscallNumber.MLOCK, vma.start(), vma.bytes());
+        int how = (vma.flags() & Mmap.LOCK_ON_FAULT) != 0 ? Mmap.MLOCK_ONFAULT : 0;
+        calls.attempt("mlock2 " + vma, SyscallNumber.MLOCK2, vma.start(), vma.bytes(), how);
       }
     }
     calls.add("prctl(PR_SET_THP_DISABLE)", SyscallNumber.PRCTL, Mmap.PR_SET_THP_DISABLE, mm.getThpDisabled() ? 1 : 0, 0, 0, 0);

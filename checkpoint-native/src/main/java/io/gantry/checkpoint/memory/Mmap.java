@@ -21,6 +21,13 @@ final class Mmap {
   static final int MAP_ANONYMOUS = 0x20;
   static final int MAP_GROWSDOWN = 0x100;
   static final int MAP_LOCKED = 0x2000;
+
+  /** No flag of mmap, which ignores it: beside {@link #MAP_LOCKED}, pages are locked when they are first touched ({@code MLOCK_ONFAULT}). */
+  static final int LOCK_ON_FAULT = 1 << 30;
+
+  /** Flag of mlock2. */
+  static final int MLOCK_ONFAULT = 1;
+
   static final int MAP_NORESERVE = 0x4000;
   static final int MAP_FIXED_NOREPLACE = 0x100000;
 

@@ -134,7 +134,7 @@ final class StubLayout {
       }
     }
     for (var vma : missing) {
-      int flags = vma.flags() & ~Mmap.MAP_LOCKED | Mmap.MAP_FIXED_NOREPLACE;
+      int flags = vma.flags() & ~(Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT) | Mmap.MAP_FIXED_NOREPLACE;
       if (vma.fromSharedObject()) {
         flags &= ~Mmap.MAP_ANONYMOUS;
         calls.add("mmap " + vma, SyscallNumber.MMAP, vma.start(), vma.bytes(), protWhileBuilding(vma), flags, given.get(sharedDescriptor(vma)), vma.offset());

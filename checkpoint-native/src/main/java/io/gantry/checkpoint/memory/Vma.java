@@ -16,6 +16,8 @@ import java.util.List;
  * @param openFlags {@code O_RDONLY} or {@code O_RDWR} of the mapped file
  */
 record Vma(long start, long end, long offset, long object, int prot, int flags, int status, long advice, int openFlags) {
+  private static final int LOCKS = Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT;
+
   long bytes() {
     return end - start;
   }
@@ -46,7 +48,7 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
   /** Whether this one can take the place of the other without losing content: only protection and advice may differ. */
   boolean sameContentAs(Vma other) {
     return object == other.object
-        && (flags & ~Mmap.MAP_LOCKED) == (other.flags & ~Mmap.MAP_LOCKED)
+        && (flags & ~LOCKS) == (other.flags & ~LOCKS)
         && (status & ~(VmaStatus.HEAP | VmaStatus.STACK)) == (other.status & ~(VmaStatus.HEAP | VmaStatus.STACK))
         && openFlags == other.openFlags
         && (object == 0 || start - offset == other.start - other.offset);

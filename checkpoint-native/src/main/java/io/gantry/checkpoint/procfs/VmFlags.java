@@ -8,7 +8,7 @@ import java.util.TreeMap;
  */
 public final class VmFlags {
   private static final String[] NAMES = {
-    "mr", "mw", "sh", "gd", "lo", "io", "pf", "sr", "rr", "dc", "de", "ac", "nr", "ht", "wf", "dd", "mm", "hg", "nh", "mg",
+    "mr", "mw", "sh", "gd", "lo", "lf", "io", "pf", "sr", "rr", "dc", "de", "ac", "nr", "ht", "wf", "dd", "mm", "hg", "nh", "mg",
     "um", "uw", "ui", "sl", "ss", "dp", "wr"
   };
 
@@ -17,6 +17,7 @@ public final class VmFlags {
 
   public static final long GROWS_DOWN = bit("gd");
   public static final long LOCKED = bit("lo");
+  public static final long LOCK_ON_FAULT = bit("lf");
   public static final long IO = bit("io");
   public static final long PFN_MAP = bit("pf");
   public static final long SEQUENTIAL = bit("sr");

@@ -1,19 +1,24 @@
 package io.gantry.checkpoint.resource;
 
 import io.gantry.checkpoint.Finding;
+import io.gantry.checkpoint.procfs.TaskStatus;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /** Finds pipes and sockets that a process outside the container has open as well: a move would tear them apart. */
 final class Outsiders {
+  private static final int ANCESTORS_MAX = 64;
+
   private Outsiders() {}
 
   static List<Finding> find(Inventory inventory) {
@@ -32,7 +37,7 @@ final class Outsiders {
     var reported = new HashSet<String>();
     try (var processes = Files.newDirectoryStream(Path.of("/proc"), "[0-9]*")) {
       for (var process : processes) {
-        if (!inside.contains(process.getFileName().toString())) {
+        if (!inside.contains(process.getFileName().toString()) && !isNewcomer(process, inside)) {
           look(process, links, reported, inventory, findings);
         }
       }
@@ -40,6 +45,36 @@ final class Outsiders {
       throw new UncheckedIOException("listing /proc", e);
     }
     return findings;
+  }
+
+  /** A running container forks while it is looked at: who descends from its processes, or lives in its pid namespace, belongs to it. */
+  private static boolean isNewcomer(Path process, Set<String> inside) {
+    var own = namespace(Path.of("/proc/self"));
+    var its = namespace(process);
+    if (its.isPresent() && !its.equals(own) && inside.stream().anyMatch(pid -> namespace(Path.of("/proc/" + pid)).equals(its))) {
+      return true;
+    }
+    try {
+      int pid = Integer.parseInt(process.getFileName().toString());
+      for (int level = 0; level < ANCESTORS_MAX && pid > 1; level++) {
+        pid = TaskStatus.ofProcess(pid).parent();
+        if (inside.contains(Integer.toString(pid))) {
+          return true;
+        }
+      }
+    } catch (NoSuchFileException ended) {
+      // Then it has nothing open any more.
+      return true;
+    }
+    return false;
+  }
+
+  private static Optional<String> namespace(Path process) {
+    try {
+      return Optional.of(Files.readSymbolicLink(process.resolve("ns/pid")).toString());
+    } catch (IOException gone) {
+      return Optional.empty();
+    }
   }
 
   private static void look(

@@ -83,7 +83,8 @@ public final class SharedObjects {
   /** Sets the final size and the seals. Every page is in place, and nobody has mapped it writable unless the seals allow that. */
   static void seal(int fd, memfd_inode_entry entry) {
     OwnFile.resize(fd, entry.getSize());
-    if (entry.getSeals() == 0) {
+    // A file that is mapped as well may have its seals already, and the seal against seals forbids to set even the same again.
+    if (entry.getSeals() == 0 || Fd.fcntl(fd, Fd.F_GET_SEALS, 0) == entry.getSeals()) {
       return;
     }
     long result = Fd.fcntl(fd, Fd.F_ADD_SEALS, entry.getSeals());

@@ -99,6 +99,9 @@ public final class ProcessStateArrival {
     if (core.hasSchedAttr()) {
       Scheduling.setAttributes(task.tid(), core.getSchedAttr().toByteArray());
     }
+    if (core.hasSchedNice()) {
+      Scheduling.setNice(task.tid(), core.getSchedNice());
+    }
     Scheduling.setIoPriority(task.tid(), core.getIoPriority());
     if (core.hasAffinity()) {
       // EINVAL: none of these CPUs is here. Running anywhere beats not running.

@@ -73,7 +73,7 @@ final class ThreadStateCapture {
         thread_core_entry.newBuilder()
             .setFutexRla(robust.head())
             .setFutexRlaLen((int) robust.length())
-            .setSchedNice(schedulingFields.getInt(Scheduling.NICE_AT))
+            .setSchedNice(Scheduling.nice(task.tid()))
             .setSchedPolicy(schedulingFields.getInt(Scheduling.POLICY_AT))
             .setSchedPrio(schedulingFields.getInt(Scheduling.PRIORITY_AT))
             .setSchedAttr(ByteString.copyFrom(scheduling))

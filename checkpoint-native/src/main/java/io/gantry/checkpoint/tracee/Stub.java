@@ -27,6 +27,9 @@ public final class Stub extends StubTask {
   /** Data bytes of one {@code clone3}: arguments and id, each rounded up to 16. */
   private static final int CLONE_DATA = 96 + 16;
 
+  /** {@code linux/prctl.h}. */
+  private static final int PR_SET_NAME = 15;
+
   /** {@code PROT_READ|PROT_WRITE|PROT_EXEC}, {@code MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED_NOREPLACE} ({@code asm-generic/mman.h}). */
   private static final int BENCH_PROTECTION = 7;
 
@@ -160,6 +163,13 @@ public final class Stub extends StubTask {
     return started;
   }
 
+  /** Calls it what the program in it called itself: all that is left to see of a process that is to end. */
+  void rename(String name) {
+    var batch = newBatch();
+    batch.call("prctl(PR_SET_NAME)", SyscallNumber.PRCTL, PR_SET_NAME, batch.string(name));
+    run(batch);
+  }
+
   /**
    * Lets the process end by itself, as the program in it did; does not wait for that.
    *
@@ -171,6 +181,11 @@ public final class Stub extends StubTask {
       batch.call("exit_group(" + code + ")", SyscallNumber.EXIT_GROUP, code);
       begin(batch);
       Ptrace.cont(tid(), 0);
+      return;
+    }
+    if (signal == Signals.SIGKILL) {
+      // Nothing holds a process up that is killed, not even its tracer (man 2 ptrace).
+      Signals.kill(pid(), signal);
       return;
     }
     setSignalMask(0);

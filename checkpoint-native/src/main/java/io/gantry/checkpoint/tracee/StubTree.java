@@ -192,9 +192,11 @@ public final class StubTree implements AutoCloseable {
   /**
    * Ends one stub so that it stays a zombie, for its parent to reap when that runs again.
    *
+   * @param name what it was called
    * @param status how, as {@code wait(2)} reports it; that there was a core dump cannot be told again
    */
-  public void end(Stub stub, int status) {
+  public void end(Stub stub, String name, int status) {
+    stub.rename(name);
     stub.leave(status & 0x7f, status >> 8 & 0xff);
     takeOut(stub);
   }
