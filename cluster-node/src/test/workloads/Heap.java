@@ -28,6 +28,9 @@ final class Heap {
   private static final AtomicLong CHECKS = new AtomicLong();
   private static final AtomicLong ERRORS = new AtomicLong();
   private static final AtomicLong MAX_GAP_NS = new AtomicLong();
+  /** All gaps of more than ten milliseconds together: what several moves during one wait add to it. */
+  private static final AtomicLong ALL_GAPS_NS = new AtomicLong();
+
   private static final AtomicLong MAX_LATE_NS = new AtomicLong();
   private static final AtomicLong TICKS = new AtomicLong();
   private static final AtomicLong HELD_BYTES = new AtomicLong();
@@ -156,13 +159,25 @@ final class Heap {
       long after = System.nanoTime();
       check(after >= before, "the monotonic clock went back");
       MAX_GAP_NS.accumulateAndGet(after - before - 1_000_000, Math::max);
+      if (after - before > 10_000_000) {
+        ALL_GAPS_NS.addAndGet(after - before);
+      }
       before = after;
     }
+  }
+
+  /** Whoever runs first after a gap asks before the watch has seen it, so the watch gets some time. */
+  private static boolean isExplainedByGaps(long lateNs, long toleratedNs, long gapsBeforeNs) throws InterruptedException {
+    for (int i = 0; i < 25 && lateNs >= toleratedNs + ALL_GAPS_NS.get() - gapsBeforeNs; i++) {
+      Thread.sleep(20);
+    }
+    return lateNs < toleratedNs + ALL_GAPS_NS.get() - gapsBeforeNs;
   }
 
   /** Parks, sleeps and waits must neither end early nor much later than the longest gap explains. */
   private static void timedWait(SplittableRandom random) throws InterruptedException {
     long lengthMs = random.nextInt(4) == 0 ? 1000 + random.nextInt(2000) : 20 + random.nextInt(300);
+    long gapsNs = ALL_GAPS_NS.get();
     long startedNs = System.nanoTime();
     var monitor = new Object();
     long asleepMs = damageWanted("early") ? 0 : lengthMs;
@@ -179,7 +194,7 @@ final class Heap {
     long lateNs = tookNs - lengthMs * 1_000_000;
     MAX_LATE_NS.accumulateAndGet(lateNs, Math::max);
     check(lateNs >= 0, "a wait of " + lengthMs + " ms took " + tookNs / 1000 + " us");
-    check(lateNs < 1_500_000_000L + MAX_GAP_NS.get(), "a wait of " + lengthMs + " ms took " + tookNs / 1_000_000 + " ms");
+    check(isExplainedByGaps(lateNs, 1_500_000_000L, gapsNs), "a wait of " + lengthMs + " ms took " + tookNs / 1_000_000 + " ms");
   }
 
   /** Byte arrays with their checksums; more and more of them until the limit, old ones replaced afterwards. */
@@ -389,12 +404,16 @@ final class Heap {
     });
     long startedNs = System.nanoTime();
     executor.scheduleAtFixedRate(TICKS::incrementAndGet, 10, 10, TimeUnit.MILLISECONDS);
-    executor.scheduleWithFixedDelay(() -> {
-      long wanted = (System.nanoTime() - startedNs) / 10_000_000;
-      long behind = wanted - TICKS.get();
-      check(behind > -3, "a timer at 100 Hz has ticked " + TICKS + " times instead of " + wanted);
-      check(behind < 150 + MAX_GAP_NS.get() / 10_000_000, "a timer at 100 Hz has ticked " + TICKS + " times instead of " + wanted);
-    }, 500, 500, TimeUnit.MILLISECONDS);
+    start("tick-check", () -> {
+      while (true) {
+        Thread.sleep(500);
+        long wanted = (System.nanoTime() - startedNs) / 10_000_000;
+        long behind = wanted - TICKS.get();
+        String sentence = "a timer at 100 Hz has ticked " + TICKS + " times instead of " + wanted;
+        check(behind > -3, sentence);
+        check(behind < 150 || isExplainedByGaps(behind * 10_000_000, 1_500_000_000L, 0), sentence);
+      }
+    });
   }
 
   private static void virtualThreads() throws Exception {

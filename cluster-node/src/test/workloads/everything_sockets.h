@@ -29,13 +29,16 @@ static void bind_anywhere(int socket, struct sockaddr_in *name) {
   MUST(getsockname(socket, (struct sockaddr *) name, &length));
 }
 
-static void prepare_sockets(void) {
+static void prepare_listener(void) {
   listener = (int) MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1);
   set_option(listener, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_option(listener, IPPROTO_TCP, TCP_NODELAY, 1);
   bind_anywhere(listener, &listener_name);
   MUST(listen(listener, 17));
+}
+
+static void prepare_datagrams(void) {
   datagrams = (int) MUST(socket(AF_INET, SOCK_DGRAM, 0));
   set_option(datagrams, SOL_SOCKET, SO_BROADCAST, 1);
   set_option(datagrams, IPPROTO_IP, IP_TTL, 9);
@@ -90,8 +93,8 @@ static void look_at_datagrams(void) {
 static void damage_datagrams(void) { set_option(datagrams, IPPROTO_IP, IP_TTL, 10); }
 
 static void add_socket_items(adder *add) {
-  add(MAIN, "socket-listening", prepare_sockets, look_at_listener, damage_listener);
-  add(MAIN, "socket-datagram", NULL, look_at_datagrams, damage_datagrams);
+  add(MAIN, "socket-listening", prepare_listener, look_at_listener, damage_listener);
+  add(MAIN, "socket-datagram", prepare_datagrams, look_at_datagrams, damage_datagrams);
 }
 
 #endif

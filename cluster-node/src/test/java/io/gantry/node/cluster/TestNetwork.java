@@ -56,18 +56,19 @@ final class TestNetwork implements AutoCloseable {
     ip("-n", name, "link", "set", "lo", "up");
   }
 
-  /** What the names of all its namespaces begin with. */
-  String prefix() {
-    return bridge.substring(0, bridge.lastIndexOf('-'));
-  }
-
   String address(int host) {
     return "10.213.0." + (host + 1);
   }
 
   /** What stands before a command that is to run there. */
   List<String> enter(int host) {
-    return List.of("ip", "netns", "exec", names.get(host + 1));
+    // Not "ip netns exec": that mounts a /sys of its own, in which no cgroup hierarchy is mounted.
+    return List.of("nsenter", "--net=/run/netns/" + names.get(host + 1));
+  }
+
+  /** Takes a host's only link down or up again; what is sent meanwhile vanishes. */
+  void setLink(int host, boolean up) {
+    ip("-n", names.get(host + 1), "link", "set", "eth0", up ? "up" : "down");
   }
 
   private static void ip(String... words) {
