@@ -78,6 +78,39 @@ class LiveEngineTest {
     }
   }
 
+  /** A JVM reserves memory and makes it accessible piece by piece; every page is compared in each freeze. */
+  @Test
+  void everyPageOfAGrowingJvmArrives() throws Exception {
+    var source = directory.resolve("Growing.java");
+    Files.writeString(
+        source,
+        """
+        import java.util.ArrayList;
+        public class Growing {
+          public static void main(String[] arguments) throws Exception {
+            var kept = new ArrayList<int[]>();
+            for (int i = 0; ; i++) {
+              var fresh = new int[4096];
+              java.util.Arrays.fill(fresh, i);
+              kept.add(fresh);
+              if (kept.size() > 2000) kept.subList(0, 1500).clear();
+              for (int k = 0; k < kept.size(); k += 37) if (kept.get(k)[7] != kept.get(k)[4095]) throw new AssertionError();
+              if (i % 200 == 0) System.out.println(i);
+              if (i % 20 == 0) Thread.sleep(1);
+            }
+          }
+        }
+        """);
+    var java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+    run(java, "-Xmx128m", "-XX:-UsePerfData", source.toString());
+    for (int i = 0; i < 8; i++) {
+      int lines = console().split("\n").length;
+      Awaitility.await().atMost(Duration.ofSeconds(20)).until(() -> console().split("\n").length > lines + 2);
+      move();
+    }
+    assertThat(console()).doesNotContain("Exception", "Error");
+  }
+
   @Test
   void aTreeOfTheHostGoesThroughImages() throws Exception {
     var images = directory.resolve("images");
