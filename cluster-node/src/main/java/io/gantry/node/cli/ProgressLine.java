@@ -2,16 +2,22 @@ package io.gantry.node.cli;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.gantry.node.Units;
+import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 
 /** Shows a move while it goes on: one live line on a terminal, one line per step elsewhere. */
 public final class ProgressLine {
   private static final int BAR_CELLS = 24;
   private static final String[] EIGHTHS = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
 
+  /** Phases of {@code SourceTransition} at which the container is stopped, or goes on at the source. */
+  private static final Set<String> NOTABLE = Set.of("Freezing", "RollingBack", "InDoubt");
+
   private final Console console;
   private final String prefix;
-  private Optional<String> lastStep = Optional.empty();
+  private int lastRound;
+  private Optional<String> lastPhase = Optional.empty();
 
   public ProgressLine(Console console) {
     this(console, "");
@@ -30,9 +36,13 @@ public final class ProgressLine {
       console.live(line);
       return;
     }
-    String step = progress.path("phase").asText() + "/" + progress.path("round").asInt();
-    if (!lastStep.equals(Optional.of(step))) {
-      lastStep = Optional.of(step);
+    // A log wants a line per round and one for what happens to the container itself, not every step between the two nodes.
+    int round = progress.path("round").asInt();
+    String phase = progress.path("phase").asText();
+    boolean isNotable = round > lastRound || NOTABLE.contains(phase) && !lastPhase.equals(Optional.of(phase));
+    lastRound = round;
+    lastPhase = Optional.of(phase);
+    if (isNotable) {
       console.note(line);
     }
   }
@@ -44,7 +54,7 @@ public final class ProgressLine {
     if (console.errIsTerminal() && total > 0) {
       text.append(bar(Math.min(1, done / total))).append(' ');
     }
-    text.append(progress.path("phase").asText("moving"));
+    text.append(words(progress.path("phase").asText("Moving")));
     if (progress.path("round").asInt() == 0 && done == 0) {
       return text.toString();
     }
@@ -64,6 +74,11 @@ public final class ProgressLine {
       text.append(" · pause ≈ ").append(Units.millis(progress.path("predicted_pause_ms").asDouble()));
     }
     return text.toString();
+  }
+
+  /** {@code PreCopying} as {@code pre-copying}. */
+  static String words(String phase) {
+    return phase.replaceAll("(?<=[a-z])(?=[A-Z])", phase.startsWith("Pre") ? "-" : " ").toLowerCase(Locale.ROOT);
   }
 
   /** A bar with a resolution of an eighth of a cell. */

@@ -72,6 +72,13 @@ final class StartNodeCommand extends Subcommand {
   @Option(names = "--report-ready", hidden = true, description = "Say on standard output when ready; used by the parent process.")
   boolean reportReady;
 
+  @Option(
+      names = "--temporary-for",
+      hidden = true,
+      paramLabel = "PID",
+      description = "When that process has ended, end too, with all containers here, and remove the directory that the state directory is in.")
+  Long temporaryFor;
+
   @Override
   ExitCode run(Console console) {
     NodeConfig resolved;
@@ -80,7 +87,7 @@ final class StartNodeCommand extends Subcommand {
       ControlSocket.in(resolved.stateDirectory());
       Privileges.requireRoot("gantry node", "it stops, reads and creates processes of others");
       if (foreground) {
-        NodeDaemon.run(resolved, reportReady ? Optional.of(System.out) : Optional.empty());
+        NodeDaemon.run(resolved, reportReady ? Optional.of(System.out) : Optional.empty(), Optional.ofNullable(temporaryFor));
         return ExitCode.OK;
       }
     } catch (CommandException failure) {

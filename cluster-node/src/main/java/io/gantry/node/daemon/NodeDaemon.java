@@ -7,6 +7,7 @@ import io.gantry.node.ExitCode;
 import io.gantry.node.Json;
 import io.gantry.node.control.ControlServer;
 import io.gantry.node.control.ControlSocket;
+import io.gantry.node.demo.LeftOvers;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.lang.management.ManagementFactory;
@@ -30,9 +31,11 @@ public final class NodeDaemon {
    * Runs until the process is told to end (SIGTERM, SIGINT), and leaves the containers running.
    *
    * @param report where to say that it is ready; with it the log goes to a file, without it to standard error
+   * @param temporaryFor process without which this node has no purpose: when it has ended, however that was, the node ends with all its
+   *     containers and removes the directory that its state directory is in
    * @throws CommandException when it cannot start; nothing is half-done then
    */
-  public static void run(NodeConfig config, Optional<PrintStream> report) {
+  public static void run(NodeConfig config, Optional<PrintStream> report, Optional<Long> temporaryFor) {
     var told = new CountDownLatch(1);
     var done = new CountDownLatch(1);
     try (StateDirectory state = StateDirectory.take(config.stateDirectory())) {
@@ -45,6 +48,7 @@ public final class NodeDaemon {
         LOG.info("Ready: {}", ready);
         report.ifPresent(stream -> say(stream, ready));
         endWith(told, done);
+        temporaryFor.ifPresent(pid -> endAfter(pid, wiring, config));
         awaitQuietly(told);
         LOG.info("Node {} ends; its containers run on.", config.name());
       }
@@ -83,6 +87,28 @@ public final class NodeDaemon {
     stream.flush();
     // The parent has gone or will go; whatever is printed from now on must not meet a broken pipe. The JDK puts /dev/null there.
     stream.close();
+  }
+
+  private static void endAfter(long pid, NodeWiring wiring, NodeConfig config) {
+    Runnable end =
+        () -> {
+          LOG.info("Process {} has ended, and this node was only started for it.", pid);
+          wiring.stopContainers();
+          try {
+            LeftOvers.deleteTree(config.stateDirectory().getParent());
+          } catch (IOException failure) {
+            LOG.warn("{} could not be removed: {}", config.stateDirectory().getParent(), failure.getMessage());
+          }
+          System.exit(0);
+        };
+    Thread.ofPlatform()
+        .name("temporary")
+        .daemon()
+        .start(
+            () -> {
+              ProcessHandle.of(pid).ifPresent(process -> process.onExit().join());
+              end.run();
+            });
   }
 
   /** When the process is told to end, says so, and keeps the JVM until everything is done. */

@@ -29,12 +29,14 @@ import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Turns requests over the control socket into commands for the actors, and their answers into JSON. Thread-safe. */
 final class NodeRequests implements RequestHandler {
+  private static final Logger LOG = LoggerFactory.getLogger(NodeRequests.class);
   private static final Duration ANSWER_MAX = Duration.ofSeconds(30);
 
   /** A move may take this much longer than its deadline, which only bounds the way to the commit. */
@@ -191,6 +193,24 @@ final class NodeRequests implements RequestHandler {
       case NodeCommand.Stopped stopped -> Json.object().put("container", stopped.name()).put("stopped", true);
       case NodeCommand.Rejected rejected -> throw rejected(rejected);
     };
+  }
+
+  /** Ends every container that this node knows; what cannot be ended is logged. */
+  void stopAll() {
+    try {
+      NodeCommand.ContainerList list = ask(NodeCommand.ListContainers::new, ANSWER_MAX);
+      for (var container : list.containers()) {
+        try {
+          stop(Json.object().put("container", container.name()));
+        } catch (CommandException refused) {
+          LOG.warn("Container {} could not be ended: {}", container.name(), refused.getMessage());
+        }
+      }
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+    } catch (CommandException silent) {
+      LOG.warn("The containers could not be listed: {}", silent.getMessage());
+    }
   }
 
   private ObjectNode describe(ObjectNode arguments) throws InterruptedException {

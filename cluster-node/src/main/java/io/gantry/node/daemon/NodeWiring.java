@@ -21,7 +21,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.HexFormat;
 import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -52,7 +51,7 @@ final class NodeWiring implements AutoCloseable {
 
   private NodeWiring(NodeConfig config, StateDirectory state) {
     try {
-      Engine engine = keep(new LiveEngine(group(config)));
+      Engine engine = keep(new LiveEngine(CgroupName.of(config.name(), config.stateDirectory())));
       ObjectNode facts = HostReport.json(engine.hostFacts());
       HostReport.requireAble(engine.hostFacts());
       PageLinks links = keep(new AeronPageLinks(PageTransport.open(transport(config)), isProtected(config)));
@@ -69,11 +68,6 @@ final class NodeWiring implements AutoCloseable {
   private <T extends AutoCloseable> T keep(T part) {
     parts.push(part);
     return part;
-  }
-
-  /** One name for the node's cgroup, the same after a restart and another for every state directory on this host. */
-  private static String group(NodeConfig config) {
-    return config.name() + "-" + HexFormat.of().toHexDigits(config.stateDirectory().toString().hashCode());
   }
 
   private static TransportOptions transport(NodeConfig config) {
@@ -113,6 +107,11 @@ final class NodeWiring implements AutoCloseable {
   /** Answers requests over the control socket. */
   RequestHandler requests() {
     return requests;
+  }
+
+  /** Ends every container of the cluster that can be reached. */
+  void stopContainers() {
+    requests.stopAll();
   }
 
   /** How the rehearsal went, when there was one. */

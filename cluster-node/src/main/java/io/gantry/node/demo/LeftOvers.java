@@ -23,7 +23,7 @@ import java.util.concurrent.ExecutionException;
  * Removes what a cluster that was killed could not remove itself: processes that carry its mark in their environment (nobody else's
  * do), their cgroups, and its files.
  */
-final class LeftOvers {
+public final class LeftOvers {
   private LeftOvers() {}
 
   /**
@@ -136,7 +136,7 @@ final class LeftOvers {
   }
 
   /** Deletes a directory with all that is in it, without following links. Does nothing when it is not there. */
-  static void deleteTree(Path directory) throws IOException {
+  public static void deleteTree(Path directory) throws IOException {
     try {
       Files.walkFileTree(
           directory,

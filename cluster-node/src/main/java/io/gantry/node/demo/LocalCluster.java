@@ -102,6 +102,8 @@ public final class LocalCluster implements AutoCloseable {
   private Member start(String name, String address) {
     Path stateDirectory = directory.resolve(name);
     var arguments = new ArrayList<>(List.of("--name", name, "--bind", address, "--state-dir", stateDirectory.toString()));
+    // Should this process be killed, the nodes end and remove everything by themselves.
+    arguments.addAll(List.of("--temporary-for", Long.toString(ProcessHandle.current().pid())));
     if (!address.equals("127.0.0.2")) {
       arguments.addAll(List.of("--join", "127.0.0.2"));
     }

@@ -5,76 +5,90 @@ import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
-import java.util.stream.Stream;
 
-/** What of Gantry is on this host, before and after a test. */
+/**
+ * Looks for what a cluster should not have left on this host. It knows its own things by their names, since other runs may be going on at
+ * the same time.
+ */
 final class LeakCheck {
-  private final Set<String> before;
+  private LeakCheck() {}
 
-  private LeakCheck(Set<String> before) {
-    this.before = before;
-  }
-
-  static LeakCheck before() {
-    return new LeakCheck(look());
-  }
-
-  /** Fails when there is more than before; gives the kernel a moment to take cgroups away. */
-  void assertNothingLeft(String logs) {
+  /**
+   * Fails when something is there; gives the kernel a moment to take cgroups away.
+   *
+   * @param names parts of names that only this cluster's things have
+   */
+  static void assertNothingLeft(List<String> names, String logs) {
     await()
         .atMost(Duration.ofSeconds(5))
-        .untilAsserted(
-            () -> {
-              Set<String> left = look();
-              left.removeAll(before);
-              assertThat(left).as("left behind by the cluster; its logs:\n" + logs).isEmpty();
-            });
+        .untilAsserted(() -> assertThat(look(names)).as("left behind by the cluster; its logs:\n" + logs).isEmpty());
   }
 
-  private static Set<String> look() {
+  private static Set<String> look(List<String> names) {
     var found = new TreeSet<String>();
     try {
       for (String line : Files.readAllLines(Path.of("/proc/self/mounts"))) {
         String[] fields = line.split(" ");
         if (fields[2].equals("cgroup2")) {
-          addBelow(found, "cgroup", Path.of(fields[1]), Integer.MAX_VALUE, true);
-        } else if (fields[1].contains("gantry")) {
+          addBelow(found, "cgroup", Path.of(fields[1]), names);
+        } else if (names.stream().anyMatch(fields[1]::contains)) {
           found.add("mount " + fields[1]);
         }
       }
-      addBelow(found, "buffers", Path.of("/dev/shm"), 1, false);
-      addBelow(found, "network namespace", Path.of("/run/netns"), 1, false);
+      addBelow(found, "buffers", Path.of("/dev/shm"), names);
+      addBelow(found, "network namespace", Path.of("/run/netns"), names);
     } catch (IOException failure) {
       throw new AssertionError("the host cannot be looked at", failure);
     }
     return found;
   }
 
-  private static void addBelow(Set<String> found, String kind, Path root, int depth, boolean directoriesOnly) throws IOException {
+  private static void addBelow(Set<String> found, String kind, Path root, List<String> names) throws IOException {
     if (!Files.isDirectory(root)) {
       return;
     }
-    try (Stream<Path> paths = Files.walk(root, depth)) {
-      paths
-          .filter(path -> path.toString().contains("gantry"))
-          .filter(path -> !directoriesOnly || Files.isDirectory(path))
-          .forEach(path -> found.add(kind + " " + path));
-    } catch (java.io.UncheckedIOException vanished) {
-      // A cgroup that goes while it is looked at: the next look tells.
-      found.add(kind + " changes while it is looked at: " + vanished.getMessage());
-    }
+    Files.walkFileTree(
+        root,
+        new SimpleFileVisitor<>() {
+          @Override
+          public FileVisitResult preVisitDirectory(Path directory, BasicFileAttributes attributes) {
+            return note(directory);
+          }
+
+          @Override
+          public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
+            return note(file);
+          }
+
+          @Override
+          public FileVisitResult visitFileFailed(Path file, IOException vanished) {
+            // Somebody else's, which goes while it is looked at; a name of ours shows in the next look.
+            return note(file);
+          }
+
+          private FileVisitResult note(Path path) {
+            String name = path.getFileName() == null ? "" : path.getFileName().toString();
+            if (names.stream().anyMatch(name::contains)) {
+              found.add(kind + " " + path);
+            }
+            return FileVisitResult.CONTINUE;
+          }
+        });
   }
 
   /** Kills every process that has the mark in its environment, and says what they were. */
-  List<String> killMarked(String variable, String value) {
+  static List<String> killMarked(String variable, String value) {
     String mark = variable + "=" + value;
     var killed = new ArrayList<String>();
     for (ProcessHandle process : ProcessHandle.allProcesses().toList()) {

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.gantry.node.Json;
 import io.gantry.node.control.ControlClient;
 import io.gantry.node.control.ControlSocket;
+import io.gantry.node.daemon.CgroupName;
 import io.gantry.node.daemon.JavaProcess;
 import java.io.BufferedReader;
 import java.io.File;
@@ -29,7 +30,7 @@ import java.util.function.Consumer;
 
 /**
  * Real nodes for a test: each a JVM of its own, from the classes that were just built, with a state directory in a temporary place,
- * on 127.0.0.2 and so on, or each in a network namespace of its own. {@link #close()} ends everything and then fails the test when anything
+ * on loopback addresses of this test run alone, or each in a network namespace of its own. {@link #close()} ends everything and then fails the test when anything
  * was left behind: a process, cgroup, mount, network namespace, a buffer in {@code /dev/shm}, a file.
  *
  * <p>Needs root. One thread, unless a method says otherwise.
@@ -46,12 +47,10 @@ public final class TestCluster implements AutoCloseable {
   private final String mark;
   private final Optional<TestNetwork> network;
   private final List<String> extra;
-  private final LeakCheck leaks;
   private final List<Node> nodes = new ArrayList<>();
 
   private TestCluster(Options options) throws IOException {
     assertThat(System.getProperty("user.name")).as("tests with real nodes need root").isEqualTo("root");
-    leaks = LeakCheck.before();
     directory = Files.createTempDirectory("gantry-test-");
     // The container's program may run as somebody else and must find its files.
     Files.setPosixFilePermissions(directory, java.nio.file.attribute.PosixFilePermissions.fromString("rwxr-xr-x"));
@@ -112,6 +111,16 @@ public final class TestCluster implements AutoCloseable {
     return start(Options.nodes(count));
   }
 
+  /**
+   * A loopback address that no other test run on this host has: all of 127.0.0.0/8 is this host (RFC 1122), and the process id is in it.
+   *
+   * @param host last byte, 1 to 254
+   */
+  public static String loopback(int host) {
+    long pid = ProcessHandle.current().pid();
+    return "127." + (16 + (pid >> 8 & 0x7f)) + "." + (pid & 0xff) + "." + host;
+  }
+
   public Node node(int index) {
     return nodes.get(index);
   }
@@ -145,7 +154,7 @@ public final class TestCluster implements AutoCloseable {
       node.terminate();
       logs.append("--- ").append(node.name).append('\n').append(node.log());
     }
-    List<String> killed = leaks.killMarked(MARK, mark);
+    List<String> killed = LeakCheck.killMarked(MARK, mark);
     network.ifPresent(TestNetwork::close);
     try (var files = Files.walk(directory)) {
       for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
@@ -155,7 +164,20 @@ public final class TestCluster implements AutoCloseable {
       throw new AssertionError("the cluster's files in " + directory + " cannot be removed (is something mounted there?)", failure);
     }
     assertThat(killed).as("processes left behind by the cluster; its logs:\n" + logs).isEmpty();
-    leaks.assertNothingLeft(logs.toString());
+    LeakCheck.assertNothingLeft(names(), logs.toString());
+  }
+
+  /** What only this cluster's cgroups, mounts, buffers and namespaces have in their names. */
+  private List<String> names() {
+    var names = new ArrayList<String>();
+    names.add(mark);
+    network.ifPresent(net -> names.add(net.prefix()));
+    for (Node node : nodes) {
+      names.add(CgroupName.of(node.name, node.state));
+      // gantry-aeron-PIDNS-PID-START-N, see io.gantry.transport.AeronDirectory.
+      node.pids.forEach(pid -> names.add("-" + pid + "-"));
+    }
+    return names;
   }
 
   /**
@@ -182,12 +204,13 @@ public final class TestCluster implements AutoCloseable {
     private final String address;
     private final int index;
     private final Path state;
+    private final List<Long> pids = new ArrayList<>();
     private Process process;
 
     private Node(int index) {
       this.index = index;
       name = "n" + index;
-      address = network.map(net -> net.address(index)).orElse("127.0.0." + (index + 2));
+      address = network.map(net -> net.address(index)).orElse(loopback(index + 2));
       state = directory.resolve(name);
     }
 
@@ -216,7 +239,7 @@ public final class TestCluster implements AutoCloseable {
     public void start() {
       var arguments = new ArrayList<>(List.of("--name", name, "--bind", address, "--state-dir", state.toString()));
       if (index > 0) {
-        arguments.addAll(List.of("--join", network.map(net -> net.address(0)).orElse("127.0.0.2")));
+        arguments.addAll(List.of("--join", network.map(net -> net.address(0)).orElse(loopback(2))));
       } else if (nodes.size() > 1 && Files.exists(state.resolve("node.log"))) {
         // The first one began the cluster; when it comes back it joins the others.
         arguments.addAll(List.of("--join", nodes.get(1).address));
@@ -237,6 +260,7 @@ public final class TestCluster implements AutoCloseable {
                 .redirectInput(new File("/dev/null"))
                 .redirectError(ProcessBuilder.Redirect.appendTo(state.resolve("node.stderr").toFile()))
                 .start();
+        pids.add(process.pid());
         ObjectNode said = Json.parse(Optional.ofNullable(firstLine(process)).orElse("{}"));
         assertThat(said.has("ready")).as(name + " is not ready: " + said + "\n" + log()).isTrue();
       } catch (IOException failure) {

@@ -56,6 +56,11 @@ final class TestNetwork implements AutoCloseable {
     ip("-n", name, "link", "set", "lo", "up");
   }
 
+  /** What the names of all its namespaces begin with. */
+  String prefix() {
+    return bridge.substring(0, bridge.lastIndexOf('-'));
+  }
+
   String address(int host) {
     return "10.213.0." + (host + 1);
   }
