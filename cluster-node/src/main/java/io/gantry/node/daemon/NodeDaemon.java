@@ -8,6 +8,7 @@ import io.gantry.node.Json;
 import io.gantry.node.control.ControlServer;
 import io.gantry.node.control.ControlSocket;
 import io.gantry.node.demo.LeftOvers;
+import io.gantry.node.demo.LocalCluster;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.lang.management.ManagementFactory;
@@ -93,9 +94,12 @@ public final class NodeDaemon {
     Runnable end =
         () -> {
           LOG.info("Process {} has ended, and this node was only started for it.", pid);
-          wiring.stopContainers();
+          wiring.stopContainers(config.name());
+          Path all = config.stateDirectory().getParent();
+          // One that was between two nodes belongs to neither list.
+          LeftOvers.kill(LocalCluster.MARK, all.toString());
           try {
-            LeftOvers.deleteTree(config.stateDirectory().getParent());
+            LeftOvers.deleteTree(all);
           } catch (IOException failure) {
             LOG.warn("{} could not be removed: {}", config.stateDirectory().getParent(), failure.getMessage());
           }

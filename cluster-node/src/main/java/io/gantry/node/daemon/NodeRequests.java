@@ -195,11 +195,14 @@ final class NodeRequests implements RequestHandler {
     };
   }
 
-  /** Ends every container that this node knows; what cannot be ended is logged. */
-  void stopAll() {
+  /** Ends every container that lives on the named node, which is this one; what cannot be ended is logged. */
+  void stopAll(String here) {
     try {
       NodeCommand.ContainerList list = ask(NodeCommand.ListContainers::new, ANSWER_MAX);
       for (var container : list.containers()) {
+        if (!container.node().equals(here)) {
+          continue;
+        }
         try {
           stop(Json.object().put("container", container.name()));
         } catch (CommandException refused) {

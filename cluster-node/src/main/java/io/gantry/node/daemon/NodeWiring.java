@@ -109,9 +109,9 @@ final class NodeWiring implements AutoCloseable {
     return requests;
   }
 
-  /** Ends every container of the cluster that can be reached. */
-  void stopContainers() {
-    requests.stopAll();
+  /** Ends every container of the named node, which is this one. */
+  void stopContainers(String here) {
+    requests.stopAll(here);
   }
 
   /** How the rehearsal went, when there was one. */

@@ -31,7 +31,7 @@ public final class LeftOvers {
    *
    * @return how many there were
    */
-  static int kill(String variable, String value) {
+  public static int kill(String variable, String value) {
     Set<Path> cgroups = new HashSet<>();
     List<ProcessHandle> killed = new ArrayList<>();
     for (ProcessHandle process : marked(variable, value)) {
@@ -115,9 +115,21 @@ public final class LeftOvers {
     while (System.nanoTime() < deadlineNs) {
       try {
         Files.deleteIfExists(cgroup);
+        removeEmptyParents(cgroup);
         return;
       } catch (IOException busy) {
         java.util.concurrent.locks.LockSupport.parkNanos(20_000_000);
+      }
+    }
+  }
+
+  /** The node's own cgroup, and the one of all nodes, when this was the last in them. The kernel refuses while anything is there. */
+  private static void removeEmptyParents(Path cgroup) {
+    for (Path parent = cgroup.getParent(); parent != null && parent.toString().contains("/gantry"); parent = parent.getParent()) {
+      try {
+        Files.deleteIfExists(parent);
+      } catch (IOException inUse) {
+        return;
       }
     }
   }
