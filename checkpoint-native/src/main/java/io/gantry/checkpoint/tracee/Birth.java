@@ -6,6 +6,7 @@ import io.gantry.checkpoint.ContainerSpec;
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.Ptrace;
+import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.linux.Wait;
 import java.io.IOException;
@@ -71,6 +72,8 @@ public final class Birth {
   private static ContainerHandle create(ContainerSpec spec, Path program, Cgroup cgroup) {
     try (var tree = StubTree.begin(spec.name(), cgroup.path(), spec.directory())) {
       var init = tree.root();
+      // The agent may have precedence; a container has none.
+      Scheduling.setNice(init.pid(), 0);
       openConsole(init, spec.workingDirectory());
       execute(init, spec, program);
       long startTicks = startTicks(init.pid());

@@ -1,5 +1,6 @@
 package io.gantry.node.bench;
 
+import io.gantry.checkpoint.AgentPriority;
 import io.gantry.transport.FrameHandler;
 import io.gantry.transport.PageStreamReceiver;
 import io.gantry.transport.PageStreamSender;
@@ -33,6 +34,8 @@ final class StreamPeer {
   private StreamPeer() {}
 
   public static void main(String[] arguments) throws IOException, InterruptedException {
+    // As a node does, so that the two can be compared.
+    AgentPriority.raise();
     boolean sends = arguments[0].equals("send");
     InetAddress other = InetAddress.getByName(arguments[2]);
     var options = TransportOptions.on(InetAddress.getByName(arguments[1]));

@@ -7,6 +7,8 @@ import io.gantry.actors.NodeSettings;
 import io.gantry.actors.NodeStartException;
 import io.gantry.actors.PageLinks;
 import io.gantry.actors.ledger.LedgerException;
+import io.gantry.checkpoint.AgentPriority;
+import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.Engine;
 import io.gantry.checkpoint.LiveEngine;
 import io.gantry.node.CommandException;
@@ -54,6 +56,7 @@ final class NodeWiring implements AutoCloseable {
       Engine engine = keep(new LiveEngine(CgroupName.of(config.name(), config.stateDirectory())));
       ObjectNode facts = HostReport.json(engine.hostFacts());
       HostReport.requireAble(engine.hostFacts());
+      takePrecedence();
       PageLinks links = keep(new AeronPageLinks(PageTransport.open(transport(config)), isProtected(config)));
       GantryNodeSystem node = keep(GantryNodeSystem.start(settings(config), engine, links));
       rehearsal = config.rehearse() ? Optional.of(rehearse(engine, links, state.path().resolve("rehearsal"), node)) : Optional.empty();
@@ -62,6 +65,14 @@ final class NodeWiring implements AutoCloseable {
     } catch (RuntimeException failure) {
       close();
       throw failure;
+    }
+  }
+
+  private static void takePrecedence() {
+    try {
+      AgentPriority.raise();
+    } catch (CheckpointException failure) {
+      LOG.warn("Pauses may be longer on a busy host: {}", failure.getMessage());
     }
   }
 
