@@ -121,9 +121,10 @@ final class TreeModel {
   /** Ends and reaps a process. */
   void remove(int pid) {
     var gone = get(pid);
-    int reaper = reaperOf(gone);
-    for (Node child : childrenOf(pid)) {
-      child.ppid = reaper;
+    var children = childrenOf(pid);
+    if (!children.isEmpty()) {
+      int reaper = reaperOf(gone);
+      children.forEach(child -> child.ppid = reaper);
     }
     nodes.remove(pid);
   }
