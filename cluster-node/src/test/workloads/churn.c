@@ -18,6 +18,8 @@
 #define REGION_PAGES_MAX 1024
 #define CHURNERS 2
 #define STACK (256 * 1024)
+/* A damaged page may be dropped or made unreadable before anybody looks at it, so one alone proves little. */
+#define DAMAGES 20
 
 struct region {
   uint64_t *at;
@@ -121,6 +123,9 @@ static void resize_or_move(struct churner *churner, struct region *region) {
   region->pages = pages;
 }
 
+/* Whether one of the damages that were ordered is still to be done. */
+static bool due(atomic_int *damages) { return atomic_load(damages) > 0 && atomic_fetch_sub(damages, 1) > 0; }
+
 static void step(struct churner *churner) {
   uint64_t *random = &churner->random;
   struct region *region = &churner->regions[next_random(random) % REGIONS];
@@ -166,11 +171,11 @@ static void step(struct churner *churner) {
       for (uint64_t page = first; page < first + count; page++) verify(region, page, "in passing");
       break;
   }
-  if (region->at != NULL && region->writable && atomic_exchange(&corrupt_page, 0)) {
+  if (region->at != NULL && region->writable && due(&corrupt_page)) {
     write_page(region, 0, 1);
     region->at[100] ^= 1;
   }
-  if (region->at != NULL && region->writable && atomic_exchange(&corrupt_dropped, 0)) {
+  if (region->at != NULL && region->writable && due(&corrupt_dropped)) {
     /* As if a page that was dropped had come back with its old content. */
     write_page(region, 0, 1);
     region->generation[0] = 0;
@@ -387,8 +392,8 @@ int main(int count, char **arguments) {
     }
     char extra[512];
     if (corrupt_wanted(corrupted)) {
-      if (strcmp(corrupted, "page") == 0) corrupt_page = 1;
-      if (strcmp(corrupted, "dropped") == 0) corrupt_dropped = 1;
+      if (strcmp(corrupted, "page") == 0) corrupt_page = DAMAGES;
+      if (strcmp(corrupted, "dropped") == 0) corrupt_dropped = DAMAGES;
       if (strcmp(corrupted, "child") == 0) corrupt_child = 1;
     }
     snprintf(extra, sizeof extra, "operations=%lu\npages=%lu\nchildren=%lu\nthreads=%lu\nexecs=%lu\n", operations,

@@ -23,6 +23,11 @@ public record Footprint(
     List<String> listeningPorts,
     HostFacts identity,
     List<Finding> findings) {
+  /** The same with other findings. */
+  public Footprint withFindings(List<Finding> others) {
+    return new Footprint(processes, threads, descriptors, residentBytes, mappedFiles, listeningPorts, identity, others);
+  }
+
   /**
    * @param path as the container sees it
    * @param sizeBytes size, or -1 when it may change while the container runs (opened for writing)

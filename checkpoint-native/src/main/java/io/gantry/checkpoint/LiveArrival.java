@@ -187,8 +187,11 @@ final class LiveArrival implements Arrival {
   @Override
   public void discard() {
     release();
+    var copy = held;
     held = Optional.empty();
     site.destroy();
+    // One that was not held has been taken by the builder already.
+    copy.ifPresent(Birth::reap);
   }
 
   private void release() {

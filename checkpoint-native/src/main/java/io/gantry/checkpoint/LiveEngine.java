@@ -27,6 +27,8 @@ public final class LiveEngine implements Engine {
 
   private static final Duration GONE_MAX = Duration.ofSeconds(5);
 
+  private static final long SECOND_LOOK_NS = Duration.ofMillis(2).toNanos();
+
   /** Left to the host beside what a container brings: a host that starts to swap has gained nothing. */
   private static final long MEMORY_MARGIN_BYTES = 64L << 20;
 
@@ -65,7 +67,21 @@ public final class LiveEngine implements Engine {
     return inspect(new ContainerTarget(container), hostFacts());
   }
 
+  /**
+   * What a running container opens, closes and ends while it is looked at fits together only by chance, so of obstacles only those count that a second
+   * look finds again.
+   */
   static Footprint inspect(CaptureTarget target, HostFacts facts) {
+    var first = look(target, facts);
+    if (first.findings().isEmpty()) {
+      return first;
+    }
+    LockSupport.parkNanos(SECOND_LOOK_NS);
+    var second = look(target, facts);
+    return second.withFindings(second.findings().stream().filter(first.findings()::contains).toList());
+  }
+
+  private static Footprint look(CaptureTarget target, HostFacts facts) {
     var processes = TreeReader.living(target::processes);
     var pids = processes.stream().map(TreeReader.Placed::pid).toList();
     var findings = new ArrayList<Finding>(StateSurvey.survey(pids));

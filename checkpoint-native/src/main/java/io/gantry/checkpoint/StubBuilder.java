@@ -126,7 +126,10 @@ final class StubBuilder implements AutoCloseable {
 
       @Override
       public void remove(int nsPid) {
-        StubBuilder.this.remove(nsPid);
+        // One that has ended since the last round and was not waited for has no memory any more, but is still to become a zombie.
+        if (!zombies.contains(nsPid) && !steps.contains(new TreeStep.BecomeZombie(nsPid))) {
+          StubBuilder.this.remove(nsPid);
+        }
       }
     };
   }

@@ -66,7 +66,8 @@ public record SourceTransition(Plan plan) {
    * @param offersMax how many offers in all
    * @param offerPause before the second offer; doubles from then on
    * @param silence of the destination while the container runs
-   * @param frozenSilence of the destination, or of the own engine, while it is frozen
+   * @param frozenSilence of the destination while it is frozen, and for the stop itself
+   * @param frozenStep for sending the last pages and the state, beyond four times the pause that was predicted
    * @param activateRepeat between two Activates at first; doubles up to {@code activateRepeatMax}
    * @param inDoubtAfter how long after the first Activate the user is told that the move is in doubt
    * @param undoRepeat between two attempts to undo something here
@@ -79,6 +80,7 @@ public record SourceTransition(Plan plan) {
       Duration offerPause,
       Duration silence,
       Duration frozenSilence,
+      Duration frozenStep,
       Duration activateRepeat,
       Duration activateRepeatMax,
       Duration inDoubtAfter,
@@ -92,6 +94,7 @@ public record SourceTransition(Plan plan) {
           Duration.ofMillis(200),
           Duration.ofSeconds(5),
           Duration.ofMillis(800),
+          Duration.ofSeconds(3),
           Duration.ofMillis(100),
           Duration.ofSeconds(2),
           Duration.ofSeconds(5),
@@ -101,7 +104,7 @@ public record SourceTransition(Plan plan) {
 
     public Limits withFrozenSilence(Duration duration) {
       return new Limits(
-          engineStep, offerAnswer, offersMax, offerPause, silence, duration, activateRepeat, activateRepeatMax, inDoubtAfter,
+          engineStep, offerAnswer, offersMax, offerPause, silence, duration, frozenStep, activateRepeat, activateRepeatMax, inDoubtAfter,
               undoRepeat, undosMax);
     }
   }
@@ -128,7 +131,8 @@ public record SourceTransition(Plan plan) {
 
   public record PreCopying(Terms terms, List<FreezePolicy.Round> rounds) implements Phase {}
 
-  public record Freezing(Terms terms) implements Phase {}
+  /** @param lastMax how long {@link SendingLast} may then take */
+  public record Freezing(Terms terms, Duration lastMax) implements Phase {}
 
   /** @param readyDigest what the destination has computed, when its Ready has overtaken the end of the sending here */
   public record SendingLast(Terms terms, Optional<String> readyDigest) implements Phase {}
@@ -448,7 +452,7 @@ public record SourceTransition(Plan plan) {
               step(new PreCopying(phase.terms(), List.copyOf(rounds)), new Action.SendRound(rounds.size()));
           case FreezePolicy.FreezeNow(var prediction, var why) ->
               step(
-                  new Freezing(phase.terms()),
+                  new Freezing(phase.terms(), plan.limits().frozenStep().plusNanos(4 * prediction.pauseNs())),
                   new Action.Freeze(prediction, why),
                   new Action.StartTimer(Timer.STEP, plan.limits().frozenSilence()),
                   new Action.StartTimer(Timer.SILENCE, plan.limits().frozenSilence()));
@@ -463,7 +467,10 @@ public record SourceTransition(Plan plan) {
   private Step freezing(Freezing phase, Event event) {
     return switch (event) {
       case Frozen() ->
-          step(new SendingLast(phase.terms(), Optional.empty()), new Action.SendLast(), new Action.StopTimer(Timer.STEP));
+          step(
+              new SendingLast(phase.terms(), Optional.empty()),
+              new Action.SendLast(),
+              new Action.StartTimer(Timer.STEP, phase.lastMax()));
       case TimerFired(var timer) when timer == Timer.STEP ->
           rollBack(Result.ROLLED_BACK, "Freezing the container took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().frozenSilence());
@@ -481,6 +488,8 @@ public record SourceTransition(Plan plan) {
               new Action.AnnounceLast(digest),
               new Action.StartTimer(Timer.STEP, plan.limits().engineStep()));
       case Ready(var digest) -> step(new SendingLast(phase.terms(), Optional.of(digest)));
+      case TimerFired(var timer) when timer == Timer.STEP ->
+          rollBack(Result.ROLLED_BACK, "Sending the last pages and the state to node " + plan.destination() + " took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().frozenSilence());
     };
   }

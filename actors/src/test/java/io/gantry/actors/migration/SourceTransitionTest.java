@@ -39,6 +39,7 @@ class SourceTransitionTest {
           Duration.ofMillis(200),
           Duration.ofSeconds(5),
           Duration.ofMillis(800),
+          Duration.ofSeconds(3),
           Duration.ofMillis(100),
           Duration.ofMillis(400),
           Duration.ofSeconds(5),
@@ -110,6 +111,17 @@ class SourceTransitionTest {
     assertThat(SOURCE.transition(early, new LastSent("d")).phase())
         .isEqualTo(new AwaitingReady(TERMS, "d", false, Optional.of("d")));
     assertThat(SOURCE.transition(early, new LastSent("e")).phase()).isInstanceOf(RollingBack.class);
+  }
+
+  @Test
+  void sendingTheLastPagesHasADeadlineOfItsOwnAlthoughTheDestinationIsHeard() {
+    var frozen = SOURCE.transition(new Freezing(TERMS, Duration.ofSeconds(4)), new Frozen());
+    assertThat(frozen.actions()).contains(new Action.StartTimer(Timer.STEP, Duration.ofSeconds(4)));
+    var heard = SOURCE.transition(frozen.phase(), new PeerHeard());
+    assertThat(heard.actions()).noneMatch(action -> action instanceof Action.StartTimer(var timer, var _) && timer == Timer.STEP);
+    var late = SOURCE.transition(heard.phase(), new TimerFired(Timer.STEP));
+    assertThat(late.phase()).isInstanceOf(RollingBack.class);
+    assertThat(late.actions()).contains(new Action.CloseStream(), new Action.Resume());
   }
 
   @Test

@@ -20,10 +20,9 @@ final class LayoutFinish {
   static void finish(Stub stub, StubLayout layout, mm_entry mm) {
     var calls = new StubCalls(stub);
     for (var vma : layout.applied()) {
-      if (StubLayout.protWhileBuilding(vma) != vma.prot()) {
-        calls.add("mprotect " + vma, SyscallNumber.MPROTECT, vma.start(), vma.bytes(), vma.prot());
-      } else if (vma.shared()) {
-        // Kept from an earlier round, perhaps with another protection.
+      // What is built with its final protection may have been kept from an earlier round, in which that was another one.
+      boolean keptAsItWas = vma.shared() || vma.is(VmaStatus.NOT_ACCOUNTABLE);
+      if (keptAsItWas || StubLayout.protWhileBuilding(vma) != vma.prot()) {
         calls.add("mprotect " + vma, SyscallNumber.MPROTECT, vma.start(), vma.bytes(), vma.prot());
       }
     }

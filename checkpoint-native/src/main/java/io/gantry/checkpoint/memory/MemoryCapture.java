@@ -87,6 +87,8 @@ public final class MemoryCapture implements AutoCloseable {
     }
     dropOrphans(present);
     shared.discover(present.stream().map(visit -> visit.tracker()).toList());
+    // Its object could not be opened because it was unmapped since the layout was read; the next layout tells what is there instead.
+    present.forEach(visit -> visit.tracker().leaveOut(vma -> vma.fromSharedObject() && !shared.has(vma.object())));
     begin(number, false, present, Map.of(), Map.of(), batch);
     var families = families(present);
     for (var visit : families.keySet()) {

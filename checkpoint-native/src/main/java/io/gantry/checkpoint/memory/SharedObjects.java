@@ -2,6 +2,7 @@ package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.image.shared_memory;
 import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.procfs.Link;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -66,11 +67,22 @@ final class SharedObjects implements AutoCloseable {
       seen.remove(inode);
       return;
     }
+    if (FileStatus.of(fd).inode() != inode) {
+      // Something else has taken its place since.
+      Fd.close(fd);
+      seen.remove(inode);
+      return;
+    }
     Optional<String> name =
         Link.read(pid, link)
             .filter(target -> target.startsWith(AddressSpaceReader.MEMFD))
             .map(target -> target.substring(AddressSpaceReader.MEMFD.length(), target.length() - AddressSpaceReader.DELETED.length()));
     objects.put(inode, new SharedPages(newSpace.getAsInt(), inode, fd, name, chunk));
+  }
+
+  /** Whether it was there at the last look. */
+  boolean has(long inode) {
+    return objects.containsKey(inode);
   }
 
   List<shared_memory> entries() {

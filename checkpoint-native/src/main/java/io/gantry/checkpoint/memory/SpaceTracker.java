@@ -26,6 +26,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Predicate;
 
 /**
  * Private pages of one address space: which ones the destination has, and which were written, dropped or added since.
@@ -112,8 +113,7 @@ final class SpaceTracker implements AutoCloseable {
   /** Reads the layout again and forgets what the destination loses by it. */
   void readLayout(boolean frozen) {
     var before = tracked;
-    layout = frozen ? reader.readFrozen() : reader.read();
-    tracked = layout.vmas().stream().filter(Vma::hasPrivatePages).toList();
+    use(frozen ? reader.readFrozen() : reader.read());
     long end = 0;
     for (var vma : tracked) {
       sent.remove(end, vma.start());
@@ -121,7 +121,21 @@ final class SpaceTracker implements AutoCloseable {
     }
     sent.remove(end, Mmap.ADDRESS_END);
     forgetReplaced(before);
+  }
+
+  private void use(AddressSpace now) {
+    layout = now;
+    tracked = layout.vmas().stream().filter(Vma::hasPrivatePages).toList();
     groups = groups();
+  }
+
+  /** Treats some mappings as if they were not there; for those that cannot be described. The next layout may have them again. */
+  void leaveOut(Predicate<Vma> which) {
+    var out = layout.vmas().stream().filter(which).toList();
+    if (!out.isEmpty()) {
+      out.stream().filter(Vma::hasPrivatePages).forEach(vma -> sent.remove(vma.start(), vma.end(), pending::add));
+      use(new AddressSpace(layout.vmas().stream().filter(which.negate()).toList(), layout.fields(), layout.exeFile()));
+    }
   }
 
   private void forgetReplaced(List<Vma> before) {

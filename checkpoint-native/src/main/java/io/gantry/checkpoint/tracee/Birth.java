@@ -26,6 +26,7 @@ public final class Birth {
 
   private static final Duration LIMIT = Duration.ofSeconds(30);
   private static final Duration REMOVE_MAX = Duration.ofSeconds(10);
+  private static final Duration REAP_MAX = Duration.ofSeconds(10);
   private static final int CONSOLE_MODE = 0640;
   private static final int UMASK = 022;
   private static final String DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -161,7 +162,11 @@ public final class Birth {
 
   /** Start time of a process in clock ticks since the host started, which tells it from a later one with the same id. */
   public static long startTicks(int pid) {
-    String stat = new String(Fd.readAll("/proc/" + pid + "/stat"), StandardCharsets.US_ASCII);
+    return startTicks(Fd.readAll("/proc/" + pid + "/stat"));
+  }
+
+  private static long startTicks(byte[] bytes) {
+    String stat = new String(bytes, StandardCharsets.US_ASCII);
     return Long.parseLong(stat.substring(stat.lastIndexOf(')') + 2).split(" ")[START_TIME]);
   }
 
@@ -174,8 +179,27 @@ public final class Birth {
     return status < 0 ? OptionalInt.empty() : OptionalInt.of(status);
   }
 
-  /** Lets the kernel forget the container's first process when it has ended. Idempotent. */
+  /**
+   * Lets the kernel forget the container's first process, which has been killed. A cgroup is empty a moment before the last process in it can be
+   * reaped (kernel/exit.c: {@code cgroup_exit} comes before {@code exit_notify}), so this waits. Idempotent; does nothing when this agent is not its
+   * parent because it was restarted, since then the host's own init reaps it.
+   *
+   * @throws CheckpointException when it does not end
+   */
   public static void reap(ContainerHandle container) {
-    Wait.exitStatus(container.initPid(), true);
+    int pid = container.initPid();
+    long end = System.nanoTime() + REAP_MAX.toNanos();
+    for (int turn = 0; isStill(container) && Wait.exitStatus(pid, true) == Wait.NOTHING; turn++) {
+      if (System.nanoTime() > end) {
+        throw new CheckpointException(
+            "process " + pid + " of container " + container.name() + " was killed and has not ended within " + REAP_MAX.toMillis() + " ms");
+      }
+      StopWait.pause(turn);
+    }
+  }
+
+  /** Whether the process id still means the container's first process, dead or alive. */
+  private static boolean isStill(ContainerHandle container) {
+    return Fd.readIfThere("/proc/" + container.initPid() + "/stat").filter(stat -> startTicks(stat) == container.initStartTicks()).isPresent();
   }
 }

@@ -45,6 +45,7 @@ public final class ControlServer implements AutoCloseable {
   static final Duration KEEP_ALIVE = Duration.ofSeconds(5);
 
   private static final Duration WRITE_DEADLINE = Duration.ofSeconds(10);
+  private static final Duration CLOSE_MAX = Duration.ofSeconds(2);
   private static final Logger LOG = LoggerFactory.getLogger(ControlServer.class);
 
   private final Path socket;
@@ -53,6 +54,7 @@ public final class ControlServer implements AutoCloseable {
   private final Duration requestDeadline;
   private final ServerSocketChannel listener;
   private final ScheduledExecutorService watch;
+  private final Thread acceptor;
   private final Semaphore places = new Semaphore(CLIENTS_MAX);
   private final Set<SocketChannel> clients = ConcurrentHashMap.newKeySet();
 
@@ -78,6 +80,7 @@ public final class ControlServer implements AutoCloseable {
               thread.setDaemon(true);
               return thread;
             });
+    acceptor = Thread.ofPlatform().name("control-accept").daemon().unstarted(this::acceptLoop);
   }
 
   /**
@@ -93,7 +96,7 @@ public final class ControlServer implements AutoCloseable {
   /** As {@link #start(Path, RequestHandler)}, with the time within which a request must have arrived completely. */
   public static ControlServer start(Path socket, RequestHandler handler, Duration requestDeadline) throws IOException {
     var server = new ControlServer(socket, handler, requestDeadline);
-    Thread.ofPlatform().name("control-accept").daemon().start(server::acceptLoop);
+    server.acceptor.start();
     return server;
   }
 
@@ -225,12 +228,18 @@ public final class ControlServer implements AutoCloseable {
   public void close() {
     try {
       listener.close();
+      // The descriptor is closed by whoever is in accept just now, on the way out of it.
+      if (!acceptor.join(CLOSE_MAX)) {
+        LOG.warn("The control socket {} is still being listened on after {} ms", socket, CLOSE_MAX.toMillis());
+      }
       Files.deleteIfExists(socket);
       for (SocketChannel client : clients) {
         client.close();
       }
     } catch (IOException failure) {
       LOG.warn("The control socket {} could not be closed cleanly: {}", socket, failure.getMessage());
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
     }
     watch.shutdownNow();
   }

@@ -108,7 +108,11 @@ record ContainerFacts(long initPid, SortedMap<String, String> facts) {
     facts.put(prefix + "process group", Integer.toString(last(status.get().get("NSpgid"))));
     facts.put(prefix + "session", Integer.toString(last(status.get().get("NSsid"))));
     facts.put(prefix + "parent", parent(status.get()));
-    STATUS_LINES.stream().filter(status.get()::containsKey).forEach(line -> facts.put(prefix + line, status.get().get(line)));
+    // Nobody can notice what signals mean to a process that has ended, and the kernel keeps it by accident.
+    STATUS_LINES.stream()
+        .filter(status.get()::containsKey)
+        .filter(line -> !(zombie && line.startsWith("Sig")))
+        .forEach(line -> facts.put(prefix + line, status.get().get(line)));
     if (zombie) {
       return;
     }

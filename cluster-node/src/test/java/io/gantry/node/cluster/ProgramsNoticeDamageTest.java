@@ -28,8 +28,8 @@ class ProgramsNoticeDamageTest {
   @AfterEach
   void end() throws InterruptedException {
     if (process != null) {
-      process.descendants().forEach(ProcessHandle::destroyForcibly);
-      process.destroyForcibly();
+      // By their environment: some of them have left their parents and sessions.
+      LeakCheck.killMarked(TestCluster.MARK, directory.toString());
       process.waitFor(10, TimeUnit.SECONDS);
     }
   }
@@ -48,11 +48,9 @@ class ProgramsNoticeDamageTest {
 
   private WatchedProgram start(TestProgram program) throws IOException {
     var watched = new WatchedProgram(program, directory.resolve(program.name()), arguments(program));
-    process =
-        new ProcessBuilder(watched.command())
-            .redirectErrorStream(true)
-            .redirectOutput(watched.directory().resolve("output").toFile())
-            .start();
+    var builder = new ProcessBuilder(watched.command());
+    builder.environment().put(TestCluster.MARK, directory.toString());
+    process = builder.redirectErrorStream(true).redirectOutput(watched.directory().resolve("output").toFile()).start();
     return watched.awaitRunning();
   }
 

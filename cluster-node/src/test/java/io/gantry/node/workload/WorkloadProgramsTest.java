@@ -49,7 +49,7 @@ class WorkloadProgramsTest {
 
   @Test
   void itsClockSeesAPause() throws Exception {
-    Process program = start(PageWriter.class, Long.toString(16L << 20), "10", "10");
+    Process program = start(PageWriter.class, Long.toString(16L << 20), "10", "10", "60");
     try {
       Path status = directory.resolve("status.json");
       WorkloadStatus.await(status, "did not start", Duration.ofSeconds(15), now -> now.state().equals("running"));
