@@ -79,8 +79,8 @@ final class LiveCapture implements Capture {
     sink.flush();
     long zeroSent = sink.zeroPagesSent() - zero;
     return new RoundReport(
-        round.pages() - zeroSent,
-        zeroSent + round.droppedPages(),
+        round.pages() + round.droppedPages() - zeroSent,
+        zeroSent,
         sink.bytesSent() - bytes,
         System.nanoTime() - begin,
         memory.dirtyEstimate(),
@@ -153,8 +153,8 @@ final class LiveCapture implements Capture {
     sink.flush();
     long zeroSent = sink.zeroPagesSent() - zero;
     return new LastReport(
-        round.pages() - zeroSent,
-        zeroSent + round.droppedPages(),
+        round.pages() + round.droppedPages() - zeroSent,
+        zeroSent,
         sink.bytesSent() - bytes,
         System.nanoTime() - stateDone,
         stateDone - begin,

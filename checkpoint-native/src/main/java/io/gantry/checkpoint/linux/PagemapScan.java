@@ -5,8 +5,8 @@ import java.lang.foreign.ValueLayout;
 
 /**
  * {@code ioctl(PAGEMAP_SCAN)} on {@code /proc/PID/pagemap} ({@code linux/fs.h}, Linux 6.7 or later). The descriptor belongs to the
- * address space that the process had when it was opened: after exec or exit every scan answers {@code ESRCH}. Any thread, one at a
- * time.
+ * address space that the process had when it was opened: after exec or exit a scan answers {@code ESRCH} or, on other builds of the same
+ * kernel version, finds nothing; {@link #isAlive} tells. Any thread, one at a time.
  */
 public final class PagemapScan implements AutoCloseable {
   /** The range is registered for asynchronous write protection. */
@@ -41,6 +41,9 @@ public final class PagemapScan implements AutoCloseable {
 
   /** {@code struct page_region}: start, end, categories. */
   public static final int REGION_BYTES = 24;
+
+  /** Any address will do, mapped or not. */
+  private static final long PROBE_ADDRESS = 4096;
 
   private final int fd;
   private long walkEnd;
@@ -103,6 +106,12 @@ public final class PagemapScan implements AutoCloseable {
    */
   public long entries(long address, MemorySegment entries) {
     return Fd.pread(fd, entries, address >>> 12 << 3);
+  }
+
+  /** Whether the process still has the address space that this was opened for. */
+  public boolean isAlive() {
+    // fs/proc/task_mmu.c, pagemap_read: nothing is read when the address space has no user any more.
+    return entries(PROBE_ADDRESS, Scratch.get().asSlice(0, Long.BYTES)) == Long.BYTES;
   }
 
   @Override

@@ -51,7 +51,7 @@ final class AddressSpaceReader {
   /** Everything, freshly read; for a process that runs. */
   AddressSpace read() {
     known = VmFlags.read(pid);
-    return layout();
+    return layout(known.mappings());
   }
 
   /** For a frozen process: only what is cheap, unless there are mappings that are not known yet. */
@@ -70,10 +70,6 @@ final class AddressSpaceReader {
       }
     }
     return true;
-  }
-
-  private AddressSpace layout() {
-    return layout(Maps.read(pid));
   }
 
   private AddressSpace layout(List<Mapping> mappings) {

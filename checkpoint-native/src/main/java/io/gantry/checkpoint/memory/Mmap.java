@@ -4,6 +4,9 @@ package io.gantry.checkpoint.memory;
 final class Mmap {
   static final long PAGE = 4096;
 
+  /** First address that a process can map: the usual {@code vm.mmap_min_addr}. */
+  static final long ADDRESS_MIN = 0x10000;
+
   /** First address that no process can map: the end of the lower half with four-level page tables. */
   static final long ADDRESS_END = 0x7fff_ffff_f000L;
 

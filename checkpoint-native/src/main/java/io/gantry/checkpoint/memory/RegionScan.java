@@ -44,7 +44,7 @@ final class RegionScan implements AutoCloseable {
       }
       at = scan.walkEnd();
     }
-    return true;
+    return scan.isAlive();
   }
 
   @Override

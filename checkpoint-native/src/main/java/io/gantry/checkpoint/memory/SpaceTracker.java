@@ -107,7 +107,7 @@ final class SpaceTracker implements AutoCloseable {
 
   /** Whether the process still has this address space. */
   boolean alive() {
-    return regions.run(scan, 0, Mmap.PAGE, GUARDS, (start, end, categories) -> {});
+    return scan.isAlive();
   }
 
   /** Reads the layout again and forgets what the destination loses by it. */
@@ -171,17 +171,38 @@ final class SpaceTracker implements AutoCloseable {
     return all;
   }
 
-  /** Registers what is not registered yet. The process need not be stopped. */
+  /**
+   * Registers what is not registered yet. The process need not be stopped: what is registered ends only where a mapping begins or ends that stays where
+   * it is, because a boundary inside a mapping that has come since the layout was read would split it, and a split mapping cannot be moved or
+   * resized as a whole any more ({@code man 2 mremap}, EFAULT). Mappings that come later are not reported by scans until they are registered.
+   */
   void register() {
-    var userfaultfd = tracking.orElseThrow();
-    for (var vma : tracked) {
-      long result = userfaultfd.register(vma.start(), vma.bytes());
-      if (result == -Errno.EBUSY) {
-        throw new CheckpointException(
-            "memory " + vma + " of process " + pid + " is watched by a userfaultfd of the program itself, so its writes cannot be tracked");
+    long from = Mmap.ADDRESS_MIN;
+    for (var vma : layout.vmas()) {
+      if (!vma.trackable()) {
+        register(from, vma.start());
+        from = vma.end();
       }
-      // Anything else means that the mapping has changed meanwhile; the next round reads the layout again.
     }
+    register(from, Mmap.ADDRESS_END);
+  }
+
+  private void register(long start, long end) {
+    int first = Vma.firstEndingBehind(tracked, start);
+    if (first < tracked.size() && tracked.get(first).start() < end && tracking.orElseThrow().register(start, end - start) != 0) {
+      // Something in between cannot be tracked after all: the others one by one.
+      for (int i = first; i < tracked.size() && tracked.get(i).start() < end; i++) {
+        registerAlone(tracked.get(i));
+      }
+    }
+  }
+
+  private void registerAlone(Vma vma) {
+    if (tracking.orElseThrow().register(vma.start(), vma.bytes()) == -Errno.EBUSY) {
+      throw new CheckpointException(
+          "memory " + vma + " of process " + pid + " is watched by a userfaultfd of the program itself, so its writes cannot be tracked");
+    }
+    // Anything else means that the mapping has changed meanwhile; the next round reads the layout again.
   }
 
   /** Tells about sent pages that are there no more. In backed mappings they show the file again. */

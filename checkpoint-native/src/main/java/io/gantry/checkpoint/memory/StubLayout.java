@@ -197,8 +197,7 @@ final class StubLayout {
 
   /** The lowest range that is free now and in the target. */
   private long freeRange(long bytes, List<Vma> target) {
-    // 64 KiB: the usual vm.mmap_min_addr.
-    long candidate = 0x10000;
+    long candidate = Mmap.ADDRESS_MIN;
     var occupied = new ArrayList<long[]>();
     target.forEach(vma -> occupied.add(new long[] {reach(vma), vma.end()}));
     Maps.read(stub.pid()).forEach(mapping -> occupied.add(new long[] {mapping.start(), mapping.end()}));

@@ -1,6 +1,7 @@
 package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.image.vma_entry;
+import io.gantry.checkpoint.linux.Fd;
 import java.util.List;
 
 /**
@@ -33,6 +34,15 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
   /** Whether its pages belong to the process alone and have to be sent. */
   boolean hasPrivatePages() {
     return (flags & Mmap.MAP_PRIVATE) != 0 && !is(VmaStatus.KERNEL | VmaStatus.GUARD);
+  }
+
+  /**
+   * Whether it can be registered for asynchronous write protection, private or not ({@code mm/userfaultfd.c}, {@code vma_can_userfault}, and {@code
+   * userfaultfd_register}: what never can be made writable cannot).
+   */
+  boolean trackable() {
+    boolean droppable = (flags & Mmap.MAP_DROPPABLE) == Mmap.MAP_DROPPABLE;
+    return !is(VmaStatus.KERNEL) && !droppable && !(shared() && openFlags == Fd.O_RDONLY);
   }
 
   /** Whether pages without a private copy show something else than zeros. */

@@ -35,32 +35,48 @@ public final class Maps {
   public static List<Mapping> read(int pid) {
     var text = ProcBytes.of(pid, "maps");
     var mappings = new ArrayList<Mapping>(text.bytes.length / 60 + 1);
-    String lastName = "";
     while (text.hasMore()) {
-      long start = text.hex();
-      long end = text.hex();
-      int prot = (text.bytes[text.at] == 'r' ? READ : 0)
-          | (text.bytes[text.at + 1] == 'w' ? WRITE : 0)
-          | (text.bytes[text.at + 2] == 'x' ? EXECUTE : 0);
-      boolean shared = text.bytes[text.at + 3] == 's';
-      text.at += 5;
-      long offset = text.hex();
-      long device = text.hex() << 32 | text.hex();
-      long inode = text.decimal();
-      // Without a name the line ends right behind the inode, or behind one space.
-      if (text.bytes[text.at - 1] == '\n') {
-        mappings.add(new Mapping(start, end, prot, shared, offset, device, inode, ""));
-        continue;
-      }
-      text.spaces();
-      int from = text.at;
-      int to = text.line();
-      // The segments of one file follow each other: keep one string for them.
-      String name = sameAs(lastName, text.bytes, from, to) ? lastName : new String(text.bytes, from, to - from, StandardCharsets.UTF_8);
-      lastName = name;
-      mappings.add(new Mapping(start, end, prot, shared, offset, device, inode, name));
+      add(mappings, line(text, mappings.isEmpty() ? "" : mappings.getLast().name()));
     }
     return mappings;
+  }
+
+  /**
+   * Adds the next mapping of a list that the kernel gives out piece by piece: one that grew between two pieces comes again, as it is now, and what was
+   * said before of that range does not hold any more.
+   */
+  static void add(List<Mapping> mappings, Mapping next) {
+    while (!mappings.isEmpty() && Long.compareUnsigned(mappings.getLast().end(), next.start()) > 0) {
+      mappings.removeLast();
+    }
+    mappings.add(next);
+  }
+
+  /**
+   * Reads one line, which {@code smaps} has as well.
+   *
+   * @param lastName name in the line before: the segments of one file follow each other, and one string is kept for them
+   */
+  static Mapping line(ProcBytes text, String lastName) {
+    long start = text.hex();
+    long end = text.hex();
+    int prot = (text.bytes[text.at] == 'r' ? READ : 0)
+        | (text.bytes[text.at + 1] == 'w' ? WRITE : 0)
+        | (text.bytes[text.at + 2] == 'x' ? EXECUTE : 0);
+    boolean shared = text.bytes[text.at + 3] == 's';
+    text.at += 5;
+    long offset = text.hex();
+    long device = text.hex() << 32 | text.hex();
+    long inode = text.decimal();
+    // Without a name the line ends right behind the inode, or behind one space.
+    if (text.bytes[text.at - 1] == '\n') {
+      return new Mapping(start, end, prot, shared, offset, device, inode, "");
+    }
+    text.spaces();
+    int from = text.at;
+    int to = text.line();
+    String name = sameAs(lastName, text.bytes, from, to) ? lastName : new String(text.bytes, from, to - from, StandardCharsets.UTF_8);
+    return new Mapping(start, end, prot, shared, offset, device, inode, name);
   }
 
   private static boolean sameAs(String name, byte[] bytes, int from, int to) {

@@ -1,5 +1,8 @@
 package io.gantry.checkpoint.procfs;
 
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
 import java.util.TreeMap;
 
 /**
@@ -45,6 +48,8 @@ public final class VmFlags {
   /** By start address: end and bits. */
   private final TreeMap<Long, long[]> ranges = new TreeMap<>();
 
+  private final List<Maps.Mapping> mappings = new ArrayList<>();
+
   private VmFlags() {}
 
   private static long bit(String name) {
@@ -60,20 +65,21 @@ public final class VmFlags {
   public static VmFlags read(int pid) {
     var text = ProcBytes.of(pid, "smaps");
     var all = new VmFlags();
-    long[] current = new long[2];
+    var bits = new HashMap<Maps.Mapping, Long>();
     while (text.hasMore()) {
       byte first = text.peek();
       if (first >= '0' && first <= '9' || first >= 'a' && first <= 'f') {
-        long start = text.hex();
-        current = new long[] {text.hex(), 0};
-        all.ranges.put(start, current);
-        text.line();
+        var mapping = Maps.line(text, all.mappings.isEmpty() ? "" : all.mappings.getLast().name());
+        Maps.add(all.mappings, mapping);
       } else if (text.startsWith("VmFlags:")) {
         text.at += "VmFlags:".length();
-        current[1] = bits(text);
+        bits.put(all.mappings.getLast(), bits(text));
       } else {
         text.line();
       }
+    }
+    for (var mapping : all.mappings) {
+      all.ranges.put(mapping.start(), new long[] {mapping.end(), bits.getOrDefault(mapping, 0L)});
     }
     return all;
   }
@@ -97,6 +103,11 @@ public final class VmFlags {
       i++;
     }
     return bits;
+  }
+
+  /** All mappings by address, as they were when their flags were read; {@link Maps#read} may know others by now. */
+  public List<Maps.Mapping> mappings() {
+    return mappings;
   }
 
   /** Bits of a mapping that has, or lies inside, a range that was read; -1 when there is none. */

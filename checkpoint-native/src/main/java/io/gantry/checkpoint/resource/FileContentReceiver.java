@@ -75,18 +75,26 @@ public final class FileContentReceiver implements AutoCloseable {
     Fd.close(fd);
   }
 
-  /** Under the same path, so that {@code /proc/PID/fd} shows it as before. */
+  /** Under the same path, so that {@code /proc/PID/fd} shows it as before, unless another file has that name by now. */
   private Received make(file_data_entry entry) {
     var path = "/proc/" + stubPid.getAsInt() + "/root" + entry.getName();
-    int fd = Fd.tryOpen(path, Fd.O_RDWR | Fd.O_CREAT | Fd.O_EXCL | Fd.O_NOFOLLOW | Fd.O_CLOEXEC, 0600);
+    int fd = create(path);
+    if (fd == -Errno.EEXIST) {
+      path += ".gantry-" + Long.toHexString(entry.getGhostDev()) + "-" + Long.toHexString(entry.getGhost().getIno());
+      fd = create(path);
+    }
     if (fd < 0) {
       throw new CheckpointException(
           ("making the deleted file %s again, which the container has open: %s;"
-                  + " its directory must exist here and the name must be free")
+                  + " its directory must exist here and be writable")
               .formatted(entry.getName(), Errno.describe(-fd)));
     }
     OwnFile.unlink(path);
     return new Received(fd, entry.getName());
+  }
+
+  private static int create(String path) {
+    return Fd.tryOpen(path, Fd.O_RDWR | Fd.O_CREAT | Fd.O_EXCL | Fd.O_NOFOLLOW | Fd.O_CLOEXEC, 0600);
   }
 
   /** Our descriptor of a deleted file, as long as it is in the end. */

@@ -3,9 +3,11 @@ package io.gantry.checkpoint.resource;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.google.protobuf.ByteString;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.file_data_entry;
 import io.gantry.checkpoint.image.ghost_file_entry;
+import io.gantry.checkpoint.image.reg_file_entry;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -66,7 +68,7 @@ class DeletedFileTest {
   }
 
   @Test
-  void saysWhenAnotherFileHasTheName(@TempDir Path directory) throws IOException {
+  void isMadeBesideAnotherFileThatHasTheNameByNow(@TempDir Path directory) throws IOException {
     var taken = Files.writeString(directory.resolve("taken"), "not to be touched");
     var piece =
         file_data_entry.newBuilder()
@@ -75,15 +77,36 @@ class DeletedFileTest {
             .setName(taken.toString())
             .setOffset(0)
             .setSize(1)
+            .setData(ByteString.copyFromUtf8("x"))
+            .build();
+    int self = (int) ProcessHandle.current().pid();
+    try (var received = new FileContentReceiver(directory.resolve("console.log"), () -> self)) {
+      received.accept(piece);
+      int fd = received.descriptor(new FileIdentity(1, 1), reg_file_entry.newBuilder().setSize(1).buildPartial());
+      assertThat(Path.of("/proc/self/fd/" + fd)).hasContent("x");
+      assertThat(Files.readSymbolicLink(Path.of("/proc/self/fd/" + fd)).toString()).startsWith(taken.toString()).endsWith(" (deleted)");
+    }
+    assertThat(taken).hasContent("not to be touched");
+    assertThat(directory).isDirectoryNotContaining(file -> !file.equals(taken));
+  }
+
+  @Test
+  void saysWhenItsDirectoryIsMissing(@TempDir Path directory) {
+    var piece =
+        file_data_entry.newBuilder()
+            .setGhost(ghost_file_entry.newBuilder().setUid(0).setGid(0).setMode(0600).setIno(1).setSize(0))
+            .setGhostDev(1)
+            .setName(directory.resolve("missing/file").toString())
+            .setOffset(0)
+            .setSize(0)
             .build();
     int self = (int) ProcessHandle.current().pid();
     try (var received = new FileContentReceiver(directory.resolve("console.log"), () -> self)) {
       assertThatThrownBy(() -> received.accept(piece))
           .isInstanceOf(CheckpointException.class)
-          .hasMessageContaining(taken.toString())
-          .hasMessageContaining("EEXIST");
+          .hasMessageContaining("missing/file")
+          .hasMessageContaining("ENOENT");
     }
-    assertThat(taken).hasContent("not to be touched");
   }
 
   @Test
