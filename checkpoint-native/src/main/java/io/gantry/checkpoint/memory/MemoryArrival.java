@@ -223,7 +223,7 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
   }
 
   private void apply(round_process process, StubMemory memory, StubLayout layout) {
-    layout.apply(vmas(process), memory::forget);
+    layout.apply(vmas(process), memory.written(), memory::forget);
     memory.layout(layout.applied());
     memoryBySpace.put(process.getSpace(), memory);
     processes.put(process.getPid(), new Process(memory, layout, process));

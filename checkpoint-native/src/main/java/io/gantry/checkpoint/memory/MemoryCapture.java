@@ -31,6 +31,8 @@ import java.util.Set;
  * <p>Used by one thread at a time. The callbacks decide which thread runs system calls in processes.
  */
 public final class MemoryCapture implements AutoCloseable {
+  private static final int EXECS_MAX = 20;
+
   private final RegionScan regions = new RegionScan();
   private final FileTable files = new FileTable();
   private final PageDigest digest = new PageDigest();
@@ -65,18 +67,7 @@ public final class MemoryCapture implements AutoCloseable {
     forgetAllBut(alive);
     for (var process : alive) {
       try {
-        visit(process, alive, false)
-            .ifPresent(
-                visit -> {
-                  if (!visit.tracker().armed()) {
-                    var made = new Userfaultfd[1];
-                    armer.whileStopped(process.pid(), task -> made[0] = Arming.arm(task));
-                    visit.tracker().arm(made[0]);
-                  }
-                  visit.tracker().readLayout(false);
-                  visit.tracker().register();
-                  present.add(visit);
-                });
+        follow(process, alive, armer).ifPresent(present::add);
       } catch (CheckpointException e) {
         if (!(e instanceof ProcessGoneException) && !TaskState.ended(process.pid())) {
           throw e;
@@ -114,6 +105,29 @@ public final class MemoryCapture implements AutoCloseable {
       }
     }
     return finish(number, present, batch, sink);
+  }
+
+  /** Looks at a process that runs, and may replace its address space by exec at any moment. */
+  private Optional<Visit> follow(ProcessRef process, List<ProcessRef> alive, Armer armer) {
+    for (int attempt = 1; attempt <= EXECS_MAX; attempt++) {
+      var visit = visit(process, alive, false);
+      if (visit.isEmpty()) {
+        return visit;
+      }
+      var tracker = visit.get().tracker();
+      if (!tracker.armed()) {
+        var made = new Userfaultfd[1];
+        armer.whileStopped(process.pid(), task -> made[0] = Arming.arm(task));
+        tracker.arm(made[0]);
+      }
+      tracker.readLayout(false);
+      tracker.register();
+      if (tracker.alive()) {
+        return visit;
+      }
+      // The layout may be that of the next program, perhaps in the middle of being loaded.
+    }
+    throw new CheckpointException("process " + process.pid() + " replaces itself by exec faster than it can be looked at");
   }
 
   /**

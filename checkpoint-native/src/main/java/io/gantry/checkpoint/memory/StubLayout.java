@@ -2,6 +2,7 @@ package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.memory.StubProvider.Stub;
 import io.gantry.checkpoint.procfs.Maps;
@@ -18,22 +19,35 @@ final class StubLayout {
   /** Kept free below a stack, more than the kernel's {@code stack_guard_gap} of 256 pages. */
   private static final long STACK_GAP = 4L << 20;
 
+  /** Larger ones stay as they are: copying them would cost more than the chance that a program resizes just those is worth. */
+  private static final long MEND_BYTES_MAX = 8L << 20;
+
+  private static final int MEND_STEP_BYTES = 1 << 20;
+
   private final Stub stub;
   private final Map<Integer, String> files;
   private final Map<Long, SharedArrival> shared;
+
+  /** Shares pages copy-on-write with the stub it was cloned from, which copying would undo. */
+  private final boolean isClone;
 
   /** What this class has mapped, by address. */
   private List<Vma> applied = new ArrayList<>();
 
   StubLayout(Stub stub, Map<Integer, String> files, Map<Long, SharedArrival> shared) {
+    this(stub, files, shared, false);
+  }
+
+  private StubLayout(Stub stub, Map<Integer, String> files, Map<Long, SharedArrival> shared, boolean isClone) {
     this.stub = stub;
     this.files = files;
     this.shared = shared;
+    this.isClone = isClone;
   }
 
   /** The layout of a stub that was cloned from this one's. */
   StubLayout cloned(Stub clone) {
-    var copy = new StubLayout(clone, files, shared);
+    var copy = new StubLayout(clone, files, shared, true);
     copy.applied = new ArrayList<>(applied);
     return copy;
   }
@@ -61,8 +75,11 @@ final class StubLayout {
     return stub.benchStart() + stub.benchBytes();
   }
 
-  /** @param replaced is told about every range whose content is gone */
-  void apply(List<Vma> layout, PageSet.Runs replaced) {
+  /**
+   * @param written pages that hold memory
+   * @param replaced is told about every range whose content is gone
+   */
+  void apply(List<Vma> layout, PageSet written, PageSet.Runs replaced) {
     var target = AddressSpace.joined(layout);
     moveBenchOutOf(target);
     var keep = new ArrayList<Vma>();
@@ -83,18 +100,80 @@ final class StubLayout {
       }
       for (int i = at; i < keep.size() && keep.get(i).start() < vma.end(); i++) {
         if (keep.get(i).start() > from) {
-          missing.add(vma.within(from, keep.get(i).start()));
+          fill(vma, from, keep.get(i).start(), missing, calls);
         }
         from = keep.get(i).end();
       }
       if (from < vma.end()) {
-        missing.add(vma.within(from, vma.end()));
+        fill(vma, from, vma.end(), missing, calls);
       }
     }
     map(missing, calls);
     calls.run();
     applied = new ArrayList<>(target);
     applied.removeIf(vma -> vma.is(VmaStatus.KERNEL | VmaStatus.GUARD));
+    mend(layout, written);
+  }
+
+  /**
+   * Makes a part that is not there: by growing what is kept in front of it, which stays one mapping by that whatever the kernel's rules for
+   * joining say, else as a mapping of its own.
+   */
+  private static void fill(Vma vma, long from, long to, List<Vma> missing, StubCalls calls) {
+    if (from > vma.start() && isPlain(vma)) {
+      calls.add("mremap " + vma, SyscallNumber.MREMAP, from - Mmap.PAGE, Mmap.PAGE, Mmap.PAGE + (to - from), 0);
+    } else {
+      missing.add(vma.within(from, to));
+    }
+  }
+
+  /** Private anonymous memory that is writable while it is built and does not grow by itself. */
+  private static boolean isPlain(Vma vma) {
+    return vma.hasPrivatePages()
+        && vma.object() == 0
+        && (vma.flags() & Mmap.MAP_GROWSDOWN) == 0
+        && (protWhileBuilding(vma) & Mmap.PROT_WRITE) != 0;
+  }
+
+  /**
+   * Makes one mapping of what is one at the source and came to be several here, because the kernel joins neighbours only when their history allows it:
+   * a program may move or resize all of it by one {@code mremap}, which fails across mappings.
+   */
+  private void mend(List<Vma> layout, PageSet written) {
+    if (isClone) {
+      return;
+    }
+    var mappings = Maps.read(stub.pid());
+    int at = 0;
+    for (var vma : layout) {
+      while (at < mappings.size() && mappings.get(at).end() <= vma.start()) {
+        at++;
+      }
+      if (at < mappings.size() && mappings.get(at).end() < vma.end() && isPlain(vma) && vma.bytes() <= MEND_BYTES_MAX) {
+        rebuild(vma, layout, written);
+      }
+    }
+  }
+
+  private void rebuild(Vma vma, List<Vma> layout, PageSet written) {
+    long place = freeRange(vma.bytes(), layout);
+    var calls = new StubCalls(stub);
+    int flags = vma.flags() & ~(Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT) | Mmap.MAP_FIXED_NOREPLACE;
+    calls.add("mmap of another place for " + vma, SyscallNumber.MMAP, place, vma.bytes(), protWhileBuilding(vma), flags, -1, 0);
+    calls.run();
+    written.intersect(
+        vma.start(),
+        vma.end(),
+        (start, end) -> {
+          for (long from = start; from < end; from += MEND_STEP_BYTES) {
+            byte[] content = ProcessVm.read(stub.pid(), from, (int) Math.min(MEND_STEP_BYTES, end - from));
+            ProcessVm.write(stub.pid(), place + (from - vma.start()), content, content.length);
+          }
+        });
+    calls.add("munmap", SyscallNumber.MUNMAP, vma.start(), vma.bytes());
+    calls.add(
+        "mremap " + vma, SyscallNumber.MREMAP, place, vma.bytes(), vma.bytes(), Mmap.MREMAP_MAYMOVE | Mmap.MREMAP_FIXED, vma.start());
+    calls.run();
   }
 
   /** What of a mapping can stay, in {@code keep}; the rest is unmapped. */
