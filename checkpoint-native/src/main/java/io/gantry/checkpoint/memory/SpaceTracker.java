@@ -286,7 +286,6 @@ final class SpaceTracker implements AutoCloseable {
 
   /** Tells about pages to be sent, and protects them; pages of zeros that the destination has are told as such. */
   boolean written(Runs send, Runs zero) {
-    flushPending(send);
     for (var group : groups) {
       boolean there =
           regions.run(
@@ -305,6 +304,8 @@ final class SpaceTracker implements AutoCloseable {
         return false;
       }
     }
+    // Behind the scan, which takes pages of zeros out of what the destination has: what is sent all the same must count as sent.
+    flushPending(send);
     return true;
   }
 
@@ -321,13 +322,13 @@ final class SpaceTracker implements AutoCloseable {
   /** Finds out what a frozen process's last pages are, in one pass over the page tables and without protecting anything. */
   LastPages frozen() {
     var pagesLeft = new LastPages(new PageSet(), new PageSet(), new PageSet(), new ArrayList<>());
-    flushPending(pagesLeft.send::add);
     for (var group : groups) {
       boolean there = group.backed ? frozenBacked(group, pagesLeft) : frozenAnonymous(group, pagesLeft);
       if (!there) {
         throw new CheckpointException("process " + pid + " ended while it was frozen");
       }
     }
+    flushPending(pagesLeft.send::add);
     return pagesLeft;
   }
 

@@ -2,6 +2,7 @@ package io.gantry.checkpoint.state;
 
 import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.linux.Kcmp;
+import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.procfs.PosixTimers;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.procfs.TaskStat;
@@ -9,6 +10,7 @@ import io.gantry.checkpoint.procfs.TaskStatus;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -41,7 +43,14 @@ final class ProcessObstacles {
       return;
     }
     for (int tid : threads) {
-      thread(TaskStatus.ofThread(pid, tid), tid);
+      try {
+        thread(TaskStatus.ofThread(pid, tid), tid);
+      } catch (NoSuchFileException | KernelException e) {
+        if (tid == pid || Files.exists(Path.of("/proc/" + pid + "/task/" + tid))) {
+          throw e;
+        }
+        // This thread has ended while it was being looked at; the process goes on.
+      }
     }
     terminal();
     directories();
