@@ -11,15 +11,20 @@ import akka.actor.typed.receptionist.Receptionist;
 import akka.cluster.ClusterEvent;
 import akka.cluster.Member;
 import akka.cluster.MemberStatus;
+import akka.cluster.UniqueAddress;
 import akka.cluster.typed.Cluster;
 import akka.cluster.typed.Subscribe;
 import io.gantry.actors.NodeCommand;
 import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.actors.protocol.ProtocolVersion;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
@@ -110,35 +115,47 @@ public final class ClusterLinks implements Links {
         });
   }
 
+  /**
+   * Keeps the membership itself, as events tell it: what {@code Cluster.state()} says is brought up to date by events as well, and may not have seen the one
+   * that is being handled here.
+   */
   private Behavior<ClusterEvent.ClusterDomainEvent> watcher(ActorRef<Inbound> node) {
     return Behaviors.setup(
         context -> {
+          var members = new HashMap<UniqueAddress, Member>();
+          var unreachable = new HashSet<UniqueAddress>();
           Cluster.get(system).subscriptions().tell(Subscribe.create(context.getSelf(), ClusterEvent.ClusterDomainEvent.class));
           return Behaviors.receiveMessage(
               event -> {
-                if (event instanceof ClusterEvent.MemberEvent || event instanceof ClusterEvent.ReachabilityEvent) {
-                  look(node);
+                switch (event) {
+                  case ClusterEvent.MemberRemoved removed -> {
+                    members.remove(removed.member().uniqueAddress());
+                    unreachable.remove(removed.member().uniqueAddress());
+                  }
+                  case ClusterEvent.MemberEvent changed -> members.put(changed.member().uniqueAddress(), changed.member());
+                  case ClusterEvent.UnreachableMember lost -> unreachable.add(lost.member().uniqueAddress());
+                  case ClusterEvent.ReachableMember back -> unreachable.remove(back.member().uniqueAddress());
+                  case ClusterEvent.ClusterDomainEvent _ -> {
+                    return Behaviors.same();
+                  }
                 }
+                tell(node, members.values(), unreachable);
                 return Behaviors.same();
               });
         });
   }
 
-  /** Takes the whole membership as it is now; events only say when to look. */
-  private void look(ActorRef<Inbound> node) {
-    var cluster = Cluster.get(system);
-    var state = cluster.state();
-    var unreachable = state.getUnreachable();
-    var self = cluster.selfMember().uniqueAddress();
+  private void tell(ActorRef<Inbound> node, Collection<Member> members, Set<UniqueAddress> unreachable) {
+    var self = Cluster.get(system).selfMember().uniqueAddress();
     var peers = new TreeMap<String, Peer>();
     var found = new TreeMap<String, Remote>();
-    for (var member : state.getMembers()) {
+    for (var member : members) {
       var name = role(member, NAME_ROLE);
       if (member.uniqueAddress().equals(self) || name.isEmpty() || !isPresent(member)) {
         continue;
       }
       var peer = new Peer(name.get(), member.address().hostPort(), member.uniqueAddress().longUid(),
-          !unreachable.contains(member), version(member));
+          !unreachable.contains(member.uniqueAddress()), version(member));
       var other = peers.get(peer.name());
       if (other != null && other.reachable() && !peer.reachable()) {
         continue; // the previous life of a restarted node

@@ -43,6 +43,7 @@ class ProgramsNoticeDamageTest {
       case PREFORK -> new String[] {"16", "4", "3"};
       case CHURN -> new String[] {"16"};
       case DIRTY -> new String[] {"16", "5000"};
+      case WITNESS -> new String[] {"16", "40"};
     };
   }
 
@@ -99,6 +100,8 @@ class ProgramsNoticeDamageTest {
     "CHURN, child",
     "CHURN, exec",
     "DIRTY, page",
+    "WITNESS, page",
+    "WITNESS, number",
   })
   void aDamagedProgramComplains(TestProgram program, String damage) throws Exception {
     WatchedProgram watched = start(program);

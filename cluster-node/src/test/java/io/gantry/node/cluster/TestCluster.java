@@ -47,6 +47,7 @@ public final class TestCluster implements AutoCloseable {
   private final String mark;
   private final Optional<TestNetwork> network;
   private final List<String> extra;
+  private final boolean smallDisks;
   private final List<Node> nodes = new ArrayList<>();
 
   private TestCluster(Options options) throws IOException {
@@ -57,6 +58,7 @@ public final class TestCluster implements AutoCloseable {
     mark = directory.getFileName().toString();
     network = options.namespaces ? Optional.of(TestNetwork.create(mark, options.count)) : Optional.empty();
     extra = options.arguments;
+    smallDisks = options.smallDisks;
   }
 
   /**
@@ -64,22 +66,27 @@ public final class TestCluster implements AutoCloseable {
    *
    * @param count nodes
    * @param namespaces whether each has a network namespace of its own
+   * @param smallDisks whether each state directory is a file system of its own that can be {@linkplain Node#fillDisk filled}
    * @param arguments further ones for {@code gantry node}
    */
-  public record Options(int count, boolean namespaces, List<String> arguments) {
+  public record Options(int count, boolean namespaces, boolean smallDisks, List<String> arguments) {
     public static Options nodes(int count) {
-      return new Options(count, false, List.of());
+      return new Options(count, false, false, List.of());
     }
 
     /** Ready sooner; for tests that do not look at pauses. */
     public Options withoutRehearsal() {
       var more = new ArrayList<>(arguments);
       more.add("--no-rehearsal");
-      return new Options(count, namespaces, List.copyOf(more));
+      return new Options(count, namespaces, smallDisks, List.copyOf(more));
+    }
+
+    public Options onSmallDisks() {
+      return new Options(count, namespaces, true, arguments);
     }
 
     public Options inNamespaces() {
-      return new Options(count, true, arguments);
+      return new Options(count, true, smallDisks, arguments);
     }
   }
 
@@ -156,6 +163,7 @@ public final class TestCluster implements AutoCloseable {
     }
     List<String> killed = LeakCheck.killMarked(MARK, mark);
     network.ifPresent(TestNetwork::close);
+    nodes.forEach(Node::removeDisk);
     try (var files = Files.walk(directory)) {
       for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
         Files.deleteIfExists(file);
@@ -212,6 +220,46 @@ public final class TestCluster implements AutoCloseable {
       name = "n" + index;
       address = network.map(net -> net.address(index)).orElse(loopback(index + 2));
       state = directory.resolve(name);
+      if (smallDisks) {
+        makeDisk();
+      }
+    }
+
+    private void makeDisk() {
+      try {
+        Files.createDirectories(state);
+      } catch (IOException failure) {
+        throw new AssertionError(failure);
+      }
+      TestNetwork.run("mount", "-t", "tmpfs", "-o", "size=32m,mode=0700", "gantry-test", state.toString());
+    }
+
+    private void removeDisk() {
+      if (smallDisks) {
+        TestNetwork.run("umount", state.toString());
+      }
+    }
+
+    /** Leaves not one free block on the file system of its state directory, or frees it again; only with small disks. */
+    public void fillDisk(boolean full) {
+      Path filler = state.resolve("filler");
+      try {
+        if (!full) {
+          Files.deleteIfExists(filler);
+          return;
+        }
+        byte[] piece = new byte[4096];
+        try (var out = Files.newOutputStream(filler)) {
+          for (int written = 0; written < 64 << 20; written += piece.length) {
+            out.write(piece);
+          }
+        } catch (IOException noSpace) {
+          return;
+        }
+        throw new AssertionError("the disk of " + name + " is not small");
+      } catch (IOException failure) {
+        throw new AssertionError(failure);
+      }
     }
 
     public String name() {
@@ -344,6 +392,11 @@ public final class TestCluster implements AutoCloseable {
     /** Takes its network link down or up; only for nodes in namespaces of their own. */
     public void setLink(boolean up) {
       network.orElseThrow().setLink(index, up);
+    }
+
+    /** Lets what it sends to the other hosts vanish, or not any more; only for nodes in namespaces of their own. */
+    public void setSending(boolean up) {
+      network.orElseThrow().setSending(index, up);
     }
 
     /** Sends it a signal, such as {@code STOP}. */

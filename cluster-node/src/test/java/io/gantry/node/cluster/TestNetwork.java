@@ -76,16 +76,36 @@ final class TestNetwork implements AutoCloseable {
     ip("-n", names.get(host + 1), "link", "set", "eth0", up ? "up" : "down");
   }
 
+  /** Lets what a host sends vanish, or not any more; it still hears the others. */
+  void setSending(int host, boolean up) {
+    for (int other = 0; other < names.size() - 1; other++) {
+      if (other == host) {
+        continue;
+      }
+      if (up) {
+        ip("-n", names.get(host + 1), "neigh", "del", address(other), "dev", "eth0");
+      } else {
+        // To a station that is not there: no error tells the sender.
+        ip("-n", names.get(host + 1), "neigh", "replace", address(other), "lladdr", "02:00:00:00:00:01", "dev", "eth0", "nud", "permanent");
+      }
+    }
+  }
+
   private static void ip(String... words) {
     var command = new ArrayList<>(List.of("ip"));
     command.addAll(List.of(words));
+    run(command.toArray(String[]::new));
+  }
+
+  /** Runs a command, which must succeed within ten seconds. */
+  static void run(String... command) {
     try {
       Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
       String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
       assertThat(process.waitFor(10, TimeUnit.SECONDS)).isTrue();
       assertThat(process.exitValue()).as(String.join(" ", command) + ": " + output).isZero();
     } catch (IOException failure) {
-      throw new AssertionError("ip (package iproute2) is needed", failure);
+      throw new AssertionError(command[0] + " (packages iproute2, mount) is needed", failure);
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
       throw new AssertionError("interrupted", interrupted);

@@ -35,7 +35,9 @@ enum TestProgram {
   /** One of everything. Arguments: {@code -NAME} for items to be left out. */
   EVERYTHING("everything.c", 0),
   /** Memory that is written at a chosen rate. Arguments: MiB, pages per second. */
-  DIRTY("dirty.c", 2);
+  DIRTY("dirty.c", 2),
+  /** One that would betray a second copy of itself. Arguments: MiB, threads. */
+  WITNESS("witness.c", 2);
 
   private static final Path SOURCES = Path.of(System.getProperty("basedir", "."), "src", "test", "workloads").toAbsolutePath().normalize();
   private static final Path BUILT = Path.of(System.getProperty("basedir", "."), "target", "workloads").toAbsolutePath().normalize();

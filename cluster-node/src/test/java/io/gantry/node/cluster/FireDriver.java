@@ -1,0 +1,346 @@
+package io.gantry.node.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.gantry.node.CommandException;
+import io.gantry.node.control.ControlClient;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
+
+/**
+ * Makes things go wrong while a program that would betray a second copy of itself ({@link TestProgram#WITNESS}) moves between two nodes, and looks
+ * afterwards: exactly one copy runs, it has gone on without a gap or a repetition, and nothing of the other is left. One thread.
+ */
+final class FireDriver implements AutoCloseable {
+  private static final String NAME = "witness";
+  private static final Duration SETTLED_MAX = Duration.ofSeconds(60);
+  private static final Duration REACHED_MAX = Duration.ofSeconds(40);
+  private static final int MEBIBYTES = 64;
+  private static final int THREADS = 200;
+
+  private final TestCluster cluster;
+  private WatchedProgram program;
+  private int where;
+  private int runs;
+
+  /** What a case came to: where the container is now, what the move said, and how long until exactly one copy ran and both nodes knew. */
+  record Outcome(FireCase fireCase, String result, long settledMs) {}
+
+  FireDriver() throws IOException {
+    cluster = TestCluster.start(TestCluster.Options.nodes(2).inNamespaces().withoutRehearsal().onSmallDisks());
+    try {
+      startProgram();
+    } catch (RuntimeException | Error failure) {
+      cluster.close();
+      throw failure;
+    }
+  }
+
+  private void startProgram() {
+    program =
+        new WatchedProgram(
+            TestProgram.WITNESS, cluster.directory().resolve("witness-" + runs++), Integer.toString(MEBIBYTES), Integer.toString(THREADS));
+    where = 0;
+    cluster.node(0).run(NAME, program.command().toArray(String[]::new));
+    program.awaitRunning();
+  }
+
+  private String logs() {
+    return "\n--- n0\n" + tail(cluster.node(0).log()) + "\n--- n1\n" + tail(cluster.node(1).log());
+  }
+
+  private static String tail(String log) {
+    return log.substring(Math.max(0, log.length() - 12_000));
+  }
+
+  /** Moves the program from where it is and lets the case happen; returns when everything has settled, and fails when it does not settle well. */
+  Outcome run(FireCase fireCase) {
+    awaitReady();
+    TestCluster.Node source = cluster.node(where);
+    TestCluster.Node destination = cluster.node(1 - where);
+    TestCluster.Node victim = fireCase.side() == FireCase.Side.SOURCE ? source : destination;
+    long initPid = initPid(source);
+    var reached = new CompletableFuture<Long>();
+    var struck = new AtomicBoolean();
+    var move =
+        CompletableFuture.supplyAsync(
+            () -> move(source, destination, progress -> strikeWhenReached(fireCase, progress, struck, victim, initPid, reached)),
+            task -> Thread.ofPlatform().daemon().name("move").start(task));
+    long struckNs = await(reached, move, fireCase);
+    repair(fireCase, victim);
+    String said = said(move);
+    String place = settle(fireCase);
+    long settledMs = (System.nanoTime() - struckNs) / 1_000_000;
+    if (place.equals("ended")) {
+      cleanUpEnded();
+      startProgram();
+    }
+    return new Outcome(fireCase, said + ", " + place, settledMs);
+  }
+
+  private ObjectNode move(TestCluster.Node source, TestCluster.Node destination, java.util.function.Consumer<ObjectNode> progress) {
+    return source.ask(
+        ControlClient.request("migrate").put("container", NAME).put("to", destination.name()).put("deadline_ms", 30_000), progress);
+  }
+
+  private void strikeWhenReached(
+      FireCase fireCase, JsonNode progress, AtomicBoolean struck, TestCluster.Node victim, long initPid, CompletableFuture<Long> reached) {
+    if (progress.path("phase").asText().equals(fireCase.phase()) && struck.compareAndSet(false, true)) {
+      LockSupport.parkNanos(fireCase.delayMs() * 1_000_000L);
+      long now = System.nanoTime();
+      strike(fireCase, victim, initPid);
+      reached.complete(now);
+    }
+  }
+
+  private void strike(FireCase fireCase, TestCluster.Node victim, long initPid) {
+    switch (fireCase.fault()) {
+      case KILL -> victim.kill();
+      case STOP -> victim.signal("STOP");
+      case RESTART -> victim.signal("TERM");
+      case CUT -> victim.setLink(false);
+      case CUT_SENDING -> victim.setSending(false);
+      case FULL -> victim.fillDisk(true);
+      case KILL_CONTAINER -> ProcessHandle.of(initPid).ifPresent(ProcessHandle::destroyForcibly);
+    }
+  }
+
+  private void repair(FireCase fireCase, TestCluster.Node victim) {
+    switch (fireCase.fault()) {
+      case KILL -> {
+        pause(1000);
+        victim.start();
+      }
+      case RESTART -> {
+        victim.terminate();
+        victim.start();
+      }
+      case STOP -> {
+        pause(3000);
+        victim.signal("CONT");
+      }
+      case CUT -> {
+        pause(4000);
+        victim.setLink(true);
+      }
+      case CUT_SENDING -> {
+        pause(4000);
+        victim.setSending(true);
+      }
+      case FULL -> {
+        pause(3000);
+        victim.fillDisk(false);
+      }
+      case KILL_CONTAINER -> {}
+    }
+  }
+
+  /** How long a fault lasts; it is part of the case, not a wait for something. */
+  private static void pause(long milliseconds) {
+    LockSupport.parkNanos(milliseconds * 1_000_000);
+  }
+
+  private long await(CompletableFuture<Long> reached, CompletableFuture<ObjectNode> move, FireCase fireCase) {
+    try {
+      CompletableFuture.anyOf(reached, move.handle((outcome, failure) -> outcome)).get(REACHED_MAX.toMillis(), TimeUnit.MILLISECONDS);
+      // The move may have ended while the fault was being made.
+      return reached.get(REACHED_MAX.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException | ExecutionException never) {
+      throw new AssertionError(fireCase + ": the phase was not reached; the move: " + said(move) + logs(), never);
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      throw new AssertionError("interrupted", interrupted);
+    }
+  }
+
+  /** What the user was told; nothing when the agent that was asked has died meanwhile. */
+  private static String said(CompletableFuture<ObjectNode> move) {
+    try {
+      return move.get(SETTLED_MAX.toMillis(), TimeUnit.MILLISECONDS).path("outcome").asText();
+    } catch (ExecutionException failed) {
+      if (failed.getCause() instanceof CommandException known) {
+        return known.code().word();
+      }
+      throw new AssertionError(failed);
+    } catch (TimeoutException late) {
+      return "no answer";
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      throw new AssertionError("interrupted", interrupted);
+    }
+  }
+
+  /** Waits until exactly one copy runs (or, when the container was killed, none) and both nodes say so; then it must be the right one. */
+  private String settle(FireCase fireCase) {
+    long deadlineNs = System.nanoTime() + SETTLED_MAX.toNanos();
+    String seen = "";
+    while (System.nanoTime() < deadlineNs) {
+      seen = look();
+      if (seen.equals("on n0") || seen.equals("on n1")) {
+        where = seen.equals("on n0") ? 0 : 1;
+        assertSound(fireCase);
+        return seen;
+      }
+      if (seen.equals("ended") && fireCase.fault() == FireCase.Fault.KILL_CONTAINER) {
+        return seen;
+      }
+      pause(50);
+    }
+    throw new AssertionError(fireCase + ": it has not settled within " + SETTLED_MAX + ", but is: " + seen + logs());
+  }
+
+  /** {@code on n0}, {@code on n1}, {@code ended}, or a description of what is not settled yet. */
+  private String look() {
+    List<Copy> copies = copies();
+    var entries = new ArrayList<String>();
+    for (int i = 0; i < 2; i++) {
+      entries.add(entry(i));
+    }
+    if (copies.isEmpty() && entries.stream().allMatch(entry -> entry.endsWith(" exited"))) {
+      return "ended";
+    }
+    if (copies.size() == 1 && !copies.getFirst().frozen()) {
+      for (int i = 0; i < 2; i++) {
+        String wanted = "n" + i + " running";
+        if (entries.stream().allMatch(wanted::equals) && initPid(cluster.node(i)) == copies.getFirst().initPid()) {
+          return "on n" + i;
+        }
+      }
+    }
+    return "copies " + copies + ", n0 says " + entries.get(0) + ", n1 says " + entries.get(1);
+  }
+
+  private String entry(int node) {
+    try {
+      return cluster.node(node).container(NAME).map(entry -> entry.path("node").asText() + " " + entry.path("status").asText()).orElse("nothing");
+    } catch (CommandException unreachable) {
+      return unreachable.code().word();
+    }
+  }
+
+  private long initPid(TestCluster.Node node) {
+    try {
+      return node.container(NAME).map(entry -> entry.path("init_pid").asLong()).orElse(0L);
+    } catch (CommandException unreachable) {
+      return 0;
+    }
+  }
+
+  /** A process tree with this program in it. */
+  private record Copy(long initPid, boolean frozen) {}
+
+  /** Looks at the host, not at what the nodes say: every living process that runs the program in its directory. */
+  private List<Copy> copies() {
+    var found = new ArrayList<Copy>();
+    for (ProcessHandle process : ProcessHandle.allProcesses().toList()) {
+      Path directory = Path.of("/proc/" + process.pid());
+      Optional<String> command = text(directory.resolve("cmdline"));
+      if (command.isPresent() && command.get().contains("/witness\0" + program.directory())) {
+        boolean frozen =
+            text(directory.resolve("cgroup"))
+                .flatMap(text -> text.lines().filter(line -> line.startsWith("0::")).findFirst())
+                .flatMap(line -> text(cgroupRoot().resolve("." + line.substring(3)).resolve("cgroup.events")))
+                .map(events -> events.contains("frozen 1"))
+                .orElse(false);
+        found.add(new Copy(process.pid(), frozen));
+      }
+    }
+    return found;
+  }
+
+  private static Path cgroupRoot() {
+    return io.gantry.checkpoint.tracee.Cgroup.mountPoint();
+  }
+
+  private static Optional<String> text(Path file) {
+    try {
+      return Optional.of(new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1));
+    } catch (IOException gone) {
+      return Optional.empty();
+    }
+  }
+
+  /** It goes on, has found nothing wrong with itself, and its numbers have neither a gap nor a repetition. */
+  private void assertSound(FireCase fireCase) {
+    program.awaitBeats(3);
+    assertThat(program.text("errors")).as(fireCase + ": errors that the program has found in itself" + logs()).isEmpty();
+    String journal = program.text("journal");
+    long wanted = 1;
+    for (String line : journal.substring(0, journal.lastIndexOf('\n')).split("\n")) {
+      if (Long.parseLong(line) != wanted) {
+        throw new AssertionError(fireCase + ": the journal has " + line + " where " + wanted + " should be" + logs());
+      }
+      wanted++;
+    }
+    assertThat(ContainerFacts.traces(initPid(cluster.node(where)))).as(fireCase + ": traces of a move").isEmpty();
+    assertThat(copies()).as(fireCase + ": copies" + logs()).hasSize(1);
+  }
+
+  private void cleanUpEnded() {
+    for (int i = 0; i < 2; i++) {
+      if (entry(i).equals("n" + i + " exited")) {
+        cluster.node(i).ask(ControlClient.request("stop").put("container", NAME));
+      }
+    }
+  }
+
+  /** Both nodes see each other again, so that the next case begins as the first did. */
+  private void awaitReady() {
+    cluster.awaitReachable(2);
+    assertThat(look()).as("before the next case").isEqualTo("on n" + where);
+  }
+
+  /** Asks the program for its verdict, ends everything, and fails when something is left. */
+  @Override
+  public void close() {
+    try {
+      program.assertVerdictOk();
+    } finally {
+      cluster.close();
+    }
+  }
+
+  /** Writes a report of all outcomes: fault by phase and side, how many, what came of them, how long until settled. */
+  static String table(List<Outcome> outcomes) {
+    var rows = new java.util.TreeMap<String, List<Outcome>>();
+    for (Outcome outcome : outcomes) {
+      FireCase at = outcome.fireCase();
+      rows.computeIfAbsent("| " + at.fault() + " | " + at.side() + " | " + at.phase() + " |", key -> new ArrayList<>()).add(outcome);
+    }
+    var text = new StringBuilder("| fault | side | phase | cases | outcomes | settled after, median and longest, ms |\n|---|---|---|---:|---|---:|\n");
+    rows.forEach(
+        (key, all) -> {
+          var results = new java.util.TreeMap<String, Integer>();
+          all.forEach(outcome -> results.merge(outcome.result().replaceAll(", on n[01]", ""), 1, Integer::sum));
+          var times = all.stream().map(Outcome::settledMs).sorted().toList();
+          text.append(key).append(' ').append(all.size()).append(" | ");
+          text.append(String.join(", ", results.entrySet().stream().map(entry -> entry.getValue() + " × " + entry.getKey()).toList()));
+          text.append(" | ").append(times.get(times.size() / 2)).append(", ").append(times.getLast()).append(" |\n");
+        });
+    return text.toString();
+  }
+
+  /** Appends to a file, for a long run that can be looked at while it goes on. */
+  static void note(Path file, String line) {
+    try {
+      Files.writeString(file, line, java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.APPEND);
+    } catch (IOException failure) {
+      throw new UncheckedIOException(failure);
+    }
+  }
+}

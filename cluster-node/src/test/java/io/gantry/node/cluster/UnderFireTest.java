@@ -1,0 +1,73 @@
+package io.gantry.node.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Agents are killed, stopped and restarted, links cut, disks filled and the container itself killed, in each phase of a move and on both sides, with real
+ * processes. After each, exactly one copy runs and nothing is left of the other.
+ */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+@Tag("long")
+class UnderFireTest {
+  /** Before any of these has ended, the source may and must take the container back by itself. */
+  private static final List<String> BEFORE_THE_COMMIT = List.of("Offering", "Connecting", "PreCopying", "Freezing", "SendingLast", "AwaitingReady");
+
+  private final List<FireDriver.Outcome> outcomes = new ArrayList<>();
+  private FireDriver driver;
+
+  static Stream<FireCase> cases() {
+    var all = new ArrayList<FireCase>();
+    for (FireCase.Side side : FireCase.Side.values()) {
+      for (String phase : BEFORE_THE_COMMIT) {
+        all.add(new FireCase(phase, 0, FireCase.Fault.KILL, side));
+      }
+      all.add(new FireCase("AwaitingReady", 20, FireCase.Fault.KILL, side));
+      all.add(new FireCase("Activating", 0, FireCase.Fault.KILL, side));
+      for (String phase : List.of("PreCopying", "SendingLast")) {
+        all.add(new FireCase(phase, 0, FireCase.Fault.STOP, side));
+        all.add(new FireCase(phase, 0, FireCase.Fault.CUT, side));
+        all.add(new FireCase(phase, 0, FireCase.Fault.CUT_SENDING, side));
+      }
+      all.add(new FireCase("Activating", 0, FireCase.Fault.CUT, side));
+      all.add(new FireCase("PreCopying", 0, FireCase.Fault.FULL, side));
+      all.add(new FireCase("PreCopying", 0, FireCase.Fault.RESTART, side));
+    }
+    for (String phase : List.of("PreCopying", "Freezing", "AwaitingReady")) {
+      all.add(new FireCase(phase, 0, FireCase.Fault.KILL_CONTAINER, FireCase.Side.SOURCE));
+    }
+    return all.stream();
+  }
+
+  @BeforeAll
+  void start() throws IOException {
+    driver = new FireDriver();
+  }
+
+  @AfterAll
+  void end() {
+    System.out.println(FireDriver.table(outcomes));
+    if (driver != null) {
+      driver.close();
+    }
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("cases")
+  void exactlyOneCopyGoesOn(FireCase fireCase) {
+    FireDriver.Outcome outcome = driver.run(fireCase);
+    System.out.println(outcome);
+    outcomes.add(outcome);
+    assertThat(outcome.settledMs()).as("milliseconds until settled").isLessThan(60_000);
+  }
+}
