@@ -145,9 +145,9 @@ static inline void replace_file(const char *name, const char *text, size_t lengt
 /* Replaces the status file; "extra" are further lines of the program's own. */
 static inline void write_status(const char *extra) {
   char text[4096];
-  int length = snprintf(text, sizeof text, "pid=%d\nbeat=%lu\nchecks=%lu\nerrors=%lu\nmax_gap_ms=%.3f\nruns_ms=%lu\n%s", getpid(),
+  int length = snprintf(text, sizeof text, "pid=%d\nbeat=%lu\nchecks=%lu\nerrors=%lu\nmax_gap_ms=%.3f\nall_gaps_ms=%lu\nruns_ms=%lu\n%s", getpid(),
       ++report_beats, atomic_load(&report_checks), atomic_load(&report_errors), (double) atomic_load(&report_max_gap_ns) / 1e6,
-      (unsigned long) ((now_ns() - report_started_ns) / MS), extra);
+      (unsigned long) (atomic_load(&report_all_gaps_ns) / MS), (unsigned long) ((now_ns() - report_started_ns) / MS), extra);
   replace_file("status", text, (size_t) length);
 }
 

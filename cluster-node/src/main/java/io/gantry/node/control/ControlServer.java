@@ -22,6 +22,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.Semaphore;
@@ -210,17 +211,21 @@ public final class ControlServer implements AutoCloseable {
     return Json.object().put("code", code.word()).put("message", sentence);
   }
 
-  private ScheduledFuture<?> closeAfter(SocketChannel client, Duration duration) {
-    return watch.schedule(
-        () -> {
-          try {
-            client.close();
-          } catch (IOException alreadyClosed) {
-            LOG.debug("Closing a client of the control socket: {}", alreadyClosed.toString());
-          }
-        },
-        duration.toMillis(),
-        TimeUnit.MILLISECONDS);
+  private ScheduledFuture<?> closeAfter(SocketChannel client, Duration duration) throws IOException {
+    try {
+      return watch.schedule(
+          () -> {
+            try {
+              client.close();
+            } catch (IOException alreadyClosed) {
+              LOG.debug("Closing a client of the control socket: {}", alreadyClosed.toString());
+            }
+          },
+          duration.toMillis(),
+          TimeUnit.MILLISECONDS);
+    } catch (RejectedExecutionException ending) {
+      throw new IOException("the node is ending", ending);
+    }
   }
 
   /** Stops listening, removes the socket and hangs up on everybody. */

@@ -30,6 +30,9 @@ final class FireDriver implements AutoCloseable {
   private static final String NAME = "witness";
   private static final Duration SETTLED_MAX = Duration.ofSeconds(60);
   private static final Duration REACHED_MAX = Duration.ofSeconds(40);
+
+  /** A move may fail for a reason of its own before the fault, most of all when the case before has just cut a link. */
+  private static final int MOVES_MAX = 4;
   private static final int MEBIBYTES = 64;
   private static final int THREADS = 200;
 
@@ -38,8 +41,14 @@ final class FireDriver implements AutoCloseable {
   private int where;
   private int runs;
 
-  /** What a case came to: where the container is now, what the move said, and how long until exactly one copy ran and both nodes knew. */
-  record Outcome(FireCase fireCase, String result, long settledMs) {}
+  /**
+   * What a case came to.
+   *
+   * @param result what the user was told, and where the container is now
+   * @param settledMs from the fault until exactly one copy ran and both nodes knew; restarting an agent and healing a link are part of it
+   * @param stalledMs for how long the program stood still meanwhile, by its own clock, all gaps of more than 10 ms together
+   */
+  record Outcome(FireCase fireCase, String result, long settledMs, long stalledMs) {}
 
   FireDriver() throws IOException {
     cluster = TestCluster.start(TestCluster.Options.nodes(2).inNamespaces().withoutRehearsal().onSmallDisks());
@@ -70,27 +79,42 @@ final class FireDriver implements AutoCloseable {
 
   /** Moves the program from where it is and lets the case happen; returns when everything has settled, and fails when it does not settle well. */
   Outcome run(FireCase fireCase) {
-    awaitReady();
+    for (int attempt = 1; ; attempt++) {
+      awaitReady();
+      Optional<Outcome> outcome = attempt(fireCase, attempt == MOVES_MAX);
+      if (outcome.isPresent()) {
+        return outcome.get();
+      }
+    }
+  }
+
+  private Optional<Outcome> attempt(FireCase fireCase, boolean last) {
     TestCluster.Node source = cluster.node(where);
     TestCluster.Node destination = cluster.node(1 - where);
     TestCluster.Node victim = fireCase.side() == FireCase.Side.SOURCE ? source : destination;
     long initPid = initPid(source);
+    long gapsMs = program.number("all_gaps_ms");
     var reached = new CompletableFuture<Long>();
     var struck = new AtomicBoolean();
     var move =
         CompletableFuture.supplyAsync(
             () -> move(source, destination, progress -> strikeWhenReached(fireCase, progress, struck, victim, initPid, reached)),
             task -> Thread.ofPlatform().daemon().name("move").start(task));
-    long struckNs = await(reached, move, fireCase);
+    Optional<Long> struckNs = await(reached, struck, move, fireCase, last);
+    if (struckNs.isEmpty()) {
+      settle(fireCase);
+      return Optional.empty();
+    }
     repair(fireCase, victim);
     String said = said(move);
     String place = settle(fireCase);
-    long settledMs = (System.nanoTime() - struckNs) / 1_000_000;
+    long settledMs = (System.nanoTime() - struckNs.get()) / 1_000_000;
+    long stalledMs = program.number("all_gaps_ms") - gapsMs;
     if (place.equals("ended")) {
       cleanUpEnded();
       startProgram();
     }
-    return new Outcome(fireCase, said + ", " + place, settledMs);
+    return Optional.of(new Outcome(fireCase, said + ", " + place, settledMs, stalledMs));
   }
 
   private ObjectNode move(TestCluster.Node source, TestCluster.Node destination, java.util.function.Consumer<ObjectNode> progress) {
@@ -155,11 +179,19 @@ final class FireDriver implements AutoCloseable {
     LockSupport.parkNanos(milliseconds * 1_000_000);
   }
 
-  private long await(CompletableFuture<Long> reached, CompletableFuture<ObjectNode> move, FireCase fireCase) {
+  /** When the fault happened; empty when the move has ended before. */
+  private Optional<Long> await(
+      CompletableFuture<Long> reached, AtomicBoolean struck, CompletableFuture<ObjectNode> move, FireCase fireCase, boolean last) {
     try {
       CompletableFuture.anyOf(reached, move.handle((outcome, failure) -> outcome)).get(REACHED_MAX.toMillis(), TimeUnit.MILLISECONDS);
+      if (!struck.get()) {
+        if (last) {
+          throw new AssertionError(fireCase + ": the phase was not reached in " + MOVES_MAX + " moves; the last: " + said(move) + logs());
+        }
+        return Optional.empty();
+      }
       // The move may have ended while the fault was being made.
-      return reached.get(REACHED_MAX.toMillis(), TimeUnit.MILLISECONDS);
+      return Optional.of(reached.get(REACHED_MAX.toMillis(), TimeUnit.MILLISECONDS));
     } catch (TimeoutException | ExecutionException never) {
       throw new AssertionError(fireCase + ": the phase was not reached; the move: " + said(move) + logs(), never);
     } catch (InterruptedException interrupted) {
@@ -322,23 +354,28 @@ final class FireDriver implements AutoCloseable {
       FireCase at = outcome.fireCase();
       rows.computeIfAbsent("| " + at.fault() + " | " + at.side() + " | " + at.phase() + " |", key -> new ArrayList<>()).add(outcome);
     }
-    var text = new StringBuilder("| fault | side | phase | cases | outcomes | settled after, median and longest, ms |\n|---|---|---|---:|---|---:|\n");
+    var text =
+        new StringBuilder(
+            "| fault | side | phase | cases | outcomes | settled after, median and longest, ms | program stood still, median and longest, ms |\n"
+                + "|---|---|---|---:|---|---:|---:|\n");
     rows.forEach(
         (key, all) -> {
           var results = new java.util.TreeMap<String, Integer>();
           all.forEach(outcome -> results.merge(outcome.result().replaceAll(", on n[01]", ""), 1, Integer::sum));
           var times = all.stream().map(Outcome::settledMs).sorted().toList();
+          var stalls = all.stream().map(Outcome::stalledMs).sorted().toList();
           text.append(key).append(' ').append(all.size()).append(" | ");
           text.append(String.join(", ", results.entrySet().stream().map(entry -> entry.getValue() + " × " + entry.getKey()).toList()));
-          text.append(" | ").append(times.get(times.size() / 2)).append(", ").append(times.getLast()).append(" |\n");
+          text.append(" | ").append(times.get(times.size() / 2)).append(", ").append(times.getLast());
+          text.append(" | ").append(stalls.get(stalls.size() / 2)).append(", ").append(stalls.getLast()).append(" |\n");
         });
     return text.toString();
   }
 
-  /** Appends to a file, for a long run that can be looked at while it goes on. */
-  static void note(Path file, String line) {
+  /** Replaces a file, for a long run that can be looked at while it goes on. */
+  static void write(Path file, String text) {
     try {
-      Files.writeString(file, line, java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.APPEND);
+      Files.writeString(file, text);
     } catch (IOException failure) {
       throw new UncheckedIOException(failure);
     }

@@ -456,9 +456,10 @@ public final class TestCluster implements AutoCloseable {
       return ask(ControlClient.request("migrate").put("container", container).put("to", to.name).put("deadline_ms", 60_000));
     }
 
-    /** As {@link #migrate(String, Node)}, on another thread. */
-    public CompletableFuture<ObjectNode> migrateInBackground(String container, Node to) {
-      return CompletableFuture.supplyAsync(() -> migrate(container, to), task -> Thread.ofPlatform().daemon().name("migrate").start(task));
+    /** As {@link #migrate(String, Node)}, with a digest over every page at the commit. */
+    public ObjectNode migrateVerified(String container, Node to) {
+      return ask(
+          ControlClient.request("migrate").put("container", container).put("to", to.name).put("deadline_ms", 60_000).put("verify", true));
     }
 
     private void stopContainers() {

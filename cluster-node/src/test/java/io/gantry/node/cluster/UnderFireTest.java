@@ -23,6 +23,9 @@ class UnderFireTest {
   /** Before any of these has ended, the source may and must take the container back by itself. */
   private static final List<String> BEFORE_THE_COMMIT = List.of("Offering", "Connecting", "PreCopying", "Freezing", "SendingLast", "AwaitingReady");
 
+  /** A second, of which 800 ms are how long the source waits for a word of the destination, and as much again for two busy processors. */
+  private static final long STALLED_MS_MAX = 2000;
+
   private final List<FireDriver.Outcome> outcomes = new ArrayList<>();
   private FireDriver driver;
 
@@ -68,6 +71,8 @@ class UnderFireTest {
     FireDriver.Outcome outcome = driver.run(fireCase);
     System.out.println(outcome);
     outcomes.add(outcome);
-    assertThat(outcome.settledMs()).as("milliseconds until settled").isLessThan(60_000);
+    if (fireCase.side() == FireCase.Side.DESTINATION && BEFORE_THE_COMMIT.contains(fireCase.phase()) && !outcome.result().startsWith("completed")) {
+      assertThat(outcome.stalledMs()).as("milliseconds for which the program stood still although it could run on").isLessThan(STALLED_MS_MAX);
+    }
   }
 }
