@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Stream;
@@ -135,9 +136,11 @@ class DemoTest {
 
   @Test
   void withoutRootItSaysSoAndStartsNothing() throws Exception {
-    // Everybody may write the command's output here, and read the classes.
-    CommandProcess demo =
-        CommandProcess.start(directory, java.util.List.of("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"), "demo", "--json");
+    // Somebody else, who may however read the classes wherever they are.
+    var nobody =
+        List.of(
+            "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search");
+    CommandProcess demo = CommandProcess.start(directory, nobody, "demo", "--json");
     assertThat(demo.await(Duration.ofSeconds(30))).isEqualTo(ExitCode.NOT_ROOT.status());
     assertThat(demo.json().at("/error/code").asText()).isEqualTo("not-root");
     assertThat(demo.json().at("/error/message").asText()).contains("needs root", "sudo");
