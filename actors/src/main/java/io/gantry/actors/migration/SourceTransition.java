@@ -246,7 +246,7 @@ public record SourceTransition(Plan plan) {
 
   public record OperationFailed(Operation operation, String reason) implements OfEngine {}
 
-  /** The container holds something that cannot be carried, found when the capture began. */
+  /** The container holds something that cannot be carried, found when the capture began or when the container had been stopped. */
   public record CaptureRefused(List<Finding> findings) implements OfEngine {}
 
   /** The destination says that it cannot. */
@@ -533,6 +533,7 @@ public record SourceTransition(Plan plan) {
     return switch (event) {
       case PeerHeard() -> step(phase, new Action.StartTimer(Timer.SILENCE, silence));
       case OperationFailed(var operation, var reason) -> rollBack(Result.ROLLED_BACK, failure(operation, reason));
+      case CaptureRefused(var findings) -> rollBack(Result.ROLLED_BACK, sentences(findings));
       case PeerFailed(var reason) -> rollBack(Result.ROLLED_BACK, reason);
       case PeerLost(var reason) -> rollBack(Result.ROLLED_BACK, reason);
       case CancelRequested(var reason) -> rollBack(Result.ROLLED_BACK, reason);

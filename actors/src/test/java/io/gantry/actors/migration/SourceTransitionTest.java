@@ -125,6 +125,15 @@ class SourceTransitionTest {
   }
 
   @Test
+  void whatIsFoundOnlyWhenTheContainerStandsStillRollsBackAtOnce() {
+    for (var phase : List.of(new PreCopying(TERMS, List.of()), new SendingLast(TERMS, Optional.empty()))) {
+      var step = SOURCE.transition(phase, new CaptureRefused(FINDINGS));
+      assertThat(step.phase()).isInstanceOfSatisfying(RollingBack.class, back -> assertThat(back.reason()).contains("io_uring"));
+      assertThat(step.actions()).contains(new Action.Resume());
+    }
+  }
+
+  @Test
   void anAnswerFromAnotherLedgerDoesNotCount() {
     var activating = new Activating(TERMS, "d", 3, true);
     var step = SOURCE.transition(activating, new Answered(Standing.NEVER_OWNED, "another"));
