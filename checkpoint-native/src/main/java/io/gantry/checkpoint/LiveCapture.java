@@ -131,6 +131,10 @@ final class LiveCapture implements Capture {
     long bytes = sink.bytesSent();
     long zero = sink.zeroPagesSent();
     var all = stopped.orElseThrow();
+    // Descriptors first: while the container stands still, connections come to wait at its listening sockets, and only those that came before count.
+    var change = announce(placed(all), true, sink);
+    var descriptors = DescriptorCapture.capture(descriptorOwners(change.order()));
+    descriptors_entry files = descriptors.state();
     // Everything that runs calls in the processes comes before their last pages are read.
     final_state processes = StateCapture.capture(all, stoppedAtNs).build();
     var breaks = new HashMap<Integer, Long>();
@@ -138,9 +142,6 @@ final class LiveCapture implements Capture {
       breaks.put(process.pid(), process.anyThread().call("brk", SyscallNumber.BRK, 0));
       process.clean();
     }
-    var change = announce(placed(all), true, sink);
-    var descriptors = DescriptorCapture.capture(descriptorOwners(change.order()));
-    descriptors_entry files = descriptors.state();
     long stateDone = System.nanoTime();
     var frozen = change.order().stream().map(process -> new FrozenProcess(process, breaks.get(process.pid()))).toList();
     var round = memory.lastRound(rounds++, frozen, sink);

@@ -35,7 +35,7 @@ class RedisTest {
   private static final String PORT = "6379";
   private static final int MOVES = 6;
   private static final Duration COMMAND_MAX = Duration.ofSeconds(60);
-  private static final int ATTEMPTS_MAX = 20;
+  private static final int ATTEMPTS_MAX = 60;
 
   private TestCluster cluster;
 
