@@ -34,6 +34,6 @@ public interface PageSink {
   /** Bytes that left through this sink so far, framing included. */
   long bytesSent();
 
-  /** Pages that were found to be all zero and were sent without content. */
+  /** Pages that were sent without content so far: those given to {@link #zero}, and those given to {@link #pages} that were found to be all zero. */
   long zeroPagesSent();
 }

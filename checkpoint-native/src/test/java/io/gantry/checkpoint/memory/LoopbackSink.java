@@ -78,6 +78,7 @@ public final class LoopbackSink implements PageSink {
   @Override
   public void zero(int space, long address, long pageCount) {
     receiver.zero(space, address, pageCount);
+    zeroPages += pageCount;
   }
 
   @Override

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.nio.file.NoSuchFileException;
+import java.util.ArrayList;
 import org.junit.jupiter.api.Test;
 
 class TaskFilesTest {
@@ -59,5 +60,20 @@ class TaskFilesTest {
   @Test
   void processThatIsGoneIsNoFile() {
     assertThatThrownBy(() -> TaskStatus.ofProcess(0x7fff_fff0)).isInstanceOf(NoSuchFileException.class);
+  }
+
+  @Test
+  void aMappingThatGrewBetweenTwoPiecesOfTheListIsTakenAsItIsNow() {
+    var mappings = new ArrayList<Maps.Mapping>();
+    Maps.add(mappings, mapping(0x1000, 0x3000));
+    Maps.add(mappings, mapping(0x3000, 0x5000));
+    Maps.add(mappings, mapping(0x3000, 0x8000));
+    Maps.add(mappings, mapping(0xffffffffff600000L, 0xffffffffff601000L));
+    assertThat(mappings)
+        .containsExactly(mapping(0x1000, 0x3000), mapping(0x3000, 0x8000), mapping(0xffffffffff600000L, 0xffffffffff601000L));
+  }
+
+  private static Maps.Mapping mapping(long start, long end) {
+    return new Maps.Mapping(start, end, Maps.READ, false, 0, 0, 0, "");
   }
 }
