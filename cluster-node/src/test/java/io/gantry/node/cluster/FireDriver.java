@@ -21,6 +21,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
+import org.awaitility.Awaitility;
 
 /**
  * Makes things go wrong while a program that would betray a second copy of itself ({@link TestProgram#WITNESS}) moves between two nodes, and looks
@@ -329,6 +330,10 @@ final class FireDriver implements AutoCloseable {
         cluster.node(i).ask(ControlClient.request("stop").put("container", NAME));
       }
     }
+    // A name is free when every node knows it.
+    Awaitility.await("both nodes to know that it is gone")
+        .atMost(Duration.ofSeconds(20))
+        .until(() -> entry(0).equals("nothing") && entry(1).equals("nothing"));
   }
 
   /** Both nodes see each other again, so that the next case begins as the first did. */
