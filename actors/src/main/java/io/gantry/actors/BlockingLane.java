@@ -4,32 +4,22 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
-import java.util.concurrent.Executor;
 
 /**
  * Blocking calls one after the other, in the order in which they were asked for, away from the actors' threads. A capture or an
  * arrival is used through one lane, so that never two threads are in it. {@link #submit} is called by one actor.
  */
 public final class BlockingLane {
-  private final Executor executor;
-  private CompletableFuture<?> last = CompletableFuture.completedFuture(null);
+  private final BlockingCalls calls;
+  private CompletionStage<?> last = CompletableFuture.completedFuture(null);
 
-  public BlockingLane(Executor executor) {
-    this.executor = executor;
+  public BlockingLane(BlockingCalls calls) {
+    this.calls = calls;
   }
 
   /** Makes the call when all before it have ended, however they did. */
   public <T> CompletionStage<T> submit(Callable<T> call) {
-    var result =
-        last.handleAsync(
-            (_, _) -> {
-              try {
-                return call.call();
-              } catch (Exception e) {
-                throw new CompletionException(e);
-              }
-            },
-            executor);
+    CompletionStage<T> result = last.handle((_, _) -> true).thenCompose(_ -> calls.make(call));
     last = result;
     return result;
   }

@@ -12,6 +12,7 @@ import io.gantry.actors.ledger.Ledger;
 import io.gantry.actors.link.ClusterLinks;
 import io.gantry.actors.link.Peer;
 import io.gantry.actors.migration.PauseModel;
+import io.gantry.actors.migration.Rules;
 import io.gantry.actors.protocol.ProtocolVersion;
 import io.gantry.checkpoint.Engine;
 import java.time.Duration;
@@ -182,7 +183,8 @@ public final class GantryNodeSystem implements AutoCloseable {
   private World world(Ledger ledger, Executor blocking) {
     return new World(
         engine, pageLinks, ledger, ContainerDirectories.in(settings.stateDirectory()),
-            ClusterLinks.factory(peers -> remember(peers, blocking)), blocking, System::nanoTime);
+            ClusterLinks.factory(peers -> remember(peers, blocking)), BlockingCalls.on(blocking), BlockingCalls.here(),
+            System::nanoTime, Rules.PROTOCOL);
   }
 
   private void remember(List<Peer> peers, Executor blocking) {

@@ -7,6 +7,8 @@ import akka.actor.typed.javadsl.Behaviors;
 import io.gantry.actors.ledger.Ledger;
 import io.gantry.actors.ledger.LedgerEntry;
 import io.gantry.actors.ledger.LedgerException;
+import java.util.Optional;
+import java.util.concurrent.CompletionStage;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 
@@ -25,6 +27,8 @@ public final class LedgerActor {
   /** Answers when everything that was asked for before has been done. */
   public record Sync(String token, ActorRef<Reply> replyTo) implements Message {}
 
+  private record Broken(Throwable failure) implements Message {}
+
   public sealed interface Reply {}
 
   /** @param token of the {@link Sync} */
@@ -38,40 +42,71 @@ public final class LedgerActor {
 
   private LedgerActor() {}
 
-  /** @param written learns of each entry that has become durable; called on the ledger's thread */
-  static Behavior<Message> create(Ledger ledger, LongSupplier nowNs, Consumer<LedgerEntry> written) {
-    return Behaviors.receive(Message.class)
-        .onMessage(
-            Append.class,
-            append -> {
-              append.replyTo().tell(append(ledger, nowNs, written, append.entry()));
-              return Behaviors.same();
-            })
-        .onMessage(
-            Sync.class,
-            sync -> {
-              sync.replyTo().tell(new Synced(sync.token()));
-              return Behaviors.same();
-            })
-        .onSignal(
-            PostStop.class,
-            _ -> {
-              ledger.close();
-              return Behaviors.same();
-            })
-        .build();
+  /**
+   * @param calls where the ledger is written
+   * @param written learns of each entry that has become durable, before the one who asked does
+   */
+  static Behavior<Message> create(Ledger ledger, BlockingCalls calls, LongSupplier nowNs, Consumer<LedgerEntry> written) {
+    return Behaviors.setup(
+        context -> {
+          var self = context.getSelf();
+          var lane = new BlockingLane(calls);
+          return Behaviors.receive(Message.class)
+              .onMessage(
+                  Append.class,
+                  append -> {
+                    answer(lane.submit(() -> append(ledger, nowNs, append.entry())), nowNs, written, append.replyTo(), self);
+                    return Behaviors.same();
+                  })
+              .onMessage(
+                  Sync.class,
+                  sync -> {
+                    lane.submit(() -> true).thenAccept(_ -> sync.replyTo().tell(new Synced(sync.token())));
+                    return Behaviors.same();
+                  })
+              .onMessage(
+                  Broken.class,
+                  broken -> {
+                    throw new IllegalStateException("The ledger failed in a way that is not known of it.", broken.failure());
+                  })
+              .onSignal(
+                  PostStop.class,
+                  _ -> {
+                    ledger.close();
+                    return Behaviors.same();
+                  })
+              .build();
+        });
   }
 
-  private static Reply append(Ledger ledger, LongSupplier nowNs, Consumer<LedgerEntry> written, LedgerEntry entry) {
+  /** What came of an attempt; @param beginNs when it began; @param failure empty when the entry is durable */
+  private record Attempt(LedgerEntry entry, long beginNs, Optional<NotWritten> failure) {}
+
+  private static Attempt append(Ledger ledger, LongSupplier nowNs, LedgerEntry entry) {
     var begin = nowNs.getAsLong();
     try {
       ledger.append(entry);
+      return new Attempt(entry, begin, Optional.empty());
     } catch (LedgerException e) {
-      return new NotWritten(entry, e.getMessage(), e.certainlyNotWritten());
+      return new Attempt(entry, begin, Optional.of(new NotWritten(entry, e.getMessage(), e.certainlyNotWritten())));
     } catch (IllegalArgumentException e) {
-      return new NotWritten(entry, e.getMessage(), true);
+      return new Attempt(entry, begin, Optional.of(new NotWritten(entry, e.getMessage(), true)));
     }
-    written.accept(entry);
-    return new Written(entry, nowNs.getAsLong() - begin);
+  }
+
+  private static void answer(
+      CompletionStage<Attempt> attempted, LongSupplier nowNs, Consumer<LedgerEntry> written, ActorRef<Reply> replyTo,
+          ActorRef<Message> self) {
+    attempted.whenComplete(
+        (attempt, broken) -> {
+          if (broken != null) {
+            self.tell(new Broken(broken));
+          } else if (attempt.failure().isPresent()) {
+            replyTo.tell(attempt.failure().get());
+          } else {
+            written.accept(attempt.entry());
+            replyTo.tell(new Written(attempt.entry(), nowNs.getAsLong() - attempt.beginNs()));
+          }
+        });
   }
 }

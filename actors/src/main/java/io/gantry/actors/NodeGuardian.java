@@ -20,8 +20,8 @@ import io.gantry.actors.protocol.CarriedSpec;
 import io.gantry.checkpoint.Footprint;
 import io.gantry.checkpoint.HostFacts;
 import java.time.Duration;
-import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -95,7 +95,7 @@ public final class NodeGuardian {
   private final PeerDesk peerDesk;
   private final CommandDesk commandDesk;
   private final Set<String> answered = new HashSet<>();
-  private final Map<ActorRef<MigrationProgress>, Optional<String>> subscribers = new HashMap<>();
+  private final Map<ActorRef<MigrationProgress>, Optional<String>> subscribers = new LinkedHashMap<>();
   private PauseModel pauses = PauseModel.INITIAL;
   private long moves;
   private long spawned;
@@ -112,7 +112,7 @@ public final class NodeGuardian {
     // INVARIANT: from here on only the ledger's actor touches the ledger.
     this.ledger =
         context.spawn(
-            LedgerActor.create(world.ledger(), world.nowNs(), entry -> self.tell(new Wrote(entry))),
+            LedgerActor.create(world.ledger(), world.ledgerCalls(), world.nowNs(), entry -> self.tell(new Wrote(entry))),
             "ledger",
             DispatcherSelector.fromConfig("gantry.ledger-dispatcher"));
     context.watch(ledger); // nothing goes on without it: its end is the guardian's

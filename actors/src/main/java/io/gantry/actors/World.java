@@ -2,8 +2,8 @@ package io.gantry.actors;
 
 import io.gantry.actors.ledger.Ledger;
 import io.gantry.actors.link.LinksFactory;
+import io.gantry.actors.migration.Rules;
 import io.gantry.checkpoint.Engine;
-import java.util.concurrent.Executor;
 import java.util.function.LongSupplier;
 
 /**
@@ -16,7 +16,9 @@ import java.util.function.LongSupplier;
  * @param directories of containers
  * @param links to the peers
  * @param blocking where calls that block are made
+ * @param ledgerCalls where the ledger's actor makes its own, one at a time
  * @param nowNs a monotonic clock, for durations only
+ * @param rules by which moves are decided
  */
 public record World(
     Engine engine,
@@ -24,5 +26,7 @@ public record World(
     Ledger ledger,
     ContainerDirectories directories,
     LinksFactory links,
-    Executor blocking,
-    LongSupplier nowNs) {}
+    BlockingCalls blocking,
+    BlockingCalls ledgerCalls,
+    LongSupplier nowNs,
+    Rules rules) {}

@@ -3,18 +3,12 @@ package io.gantry.actors.ledger;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.security.SecureRandom;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
+import java.util.function.Supplier;
 
 /**
  * A ledger in a directory: {@code ledger} is appended to, one record at a time, and synced after each; {@code ledger.lock}
@@ -29,11 +23,8 @@ import java.util.Set;
 public final class FileLedger implements Ledger {
   private static final int COMPACT_BYTES_MIN = 1 << 20;
 
-  private final Path file;
-  private final Path directory;
-  private final FileChannel lockChannel;
+  private final LedgerStorage storage;
   private final LedgerState state = new LedgerState();
-  private FileChannel channel;
   private String id = "";
   private long incarnation;
   private long soundBytes;
@@ -41,10 +32,8 @@ public final class FileLedger implements Ledger {
   private boolean tailUncertain;
   private boolean nameUncertain;
 
-  private FileLedger(Path directory, FileChannel lockChannel) {
-    this.directory = directory;
-    this.file = directory.resolve("ledger");
-    this.lockChannel = lockChannel;
+  private FileLedger(LedgerStorage storage) {
+    this.storage = storage;
   }
 
   /**
@@ -54,55 +43,52 @@ public final class FileLedger implements Ledger {
    * @throws LedgerException when it is in use, damaged, or cannot be read or written
    */
   public static FileLedger open(Path directory) {
-    FileChannel lockChannel = null;
-    FileLedger ledger = null;
     try {
-      lockChannel = FileChannel.open(directory.resolve("ledger.lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-      if (!isLocked(lockChannel)) {
-        lockChannel.close();
-        throw new LedgerException(
-            "The state directory " + directory + " is in use by another node; stop that node or choose another directory.", true);
-      }
-      ledger = new FileLedger(directory, lockChannel);
-      ledger.load();
+      return open(DirectoryStorage.lock(directory), FileLedger::randomId);
+    } catch (IOException e) {
+      throw new LedgerException("The ledger in " + directory + " cannot be opened: " + sentence(e), true, e);
+    }
+  }
+
+  /**
+   * Opens the ledger of a storage, or creates it.
+   *
+   * @param storage the ledger's from now on, also when this fails
+   * @param newId identity of a ledger that is new, 16 hexadecimal digits
+   * @throws LedgerException when it is damaged, or cannot be read or written
+   */
+  public static FileLedger open(LedgerStorage storage, Supplier<String> newId) {
+    var ledger = new FileLedger(storage);
+    try {
+      ledger.load(newId);
       return ledger;
     } catch (IOException e) {
-      close(ledger, lockChannel);
-      throw new LedgerException("The ledger in " + directory + " cannot be opened: " + sentence(e), true, e);
+      ledger.close();
+      throw new LedgerException("The ledger " + storage.name() + " cannot be opened: " + sentence(e), true, e);
     } catch (RuntimeException e) {
-      close(ledger, lockChannel);
+      ledger.close();
       throw e;
     }
   }
 
-  private static boolean isLocked(FileChannel lockChannel) throws IOException {
-    try {
-      FileLock lock = lockChannel.tryLock();
-      return lock != null;
-    } catch (OverlappingFileLockException e) {
-      return false; // held by this very JVM
-    }
+  private static String randomId() {
+    var random = new byte[8];
+    new SecureRandom().nextBytes(random);
+    return HexFormat.of().formatHex(random);
   }
 
-  private void load() throws IOException {
-    Files.deleteIfExists(temporary());
-    var isNew = !Files.exists(file);
-    channel = FileChannel.open(file, Set.of(StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE));
-    if (!isNew) {
-      read(Files.readAllBytes(file));
-    }
+  private void load(Supplier<String> newId) throws IOException {
+    read(storage.open());
     if (id.isEmpty()) {
       // New, or a crash came before the first record was whole: nothing was ever permitted by it.
-      var random = new byte[8];
-      new SecureRandom().nextBytes(random);
-      id = HexFormat.of().formatHex(random);
-      channel.truncate(0);
+      id = newId.get();
+      storage.truncate(0);
       soundBytes = 0;
       write(new LedgerCodec.Identity(id));
     }
     incarnation++;
     write(new LedgerCodec.Opened(incarnation));
-    syncDirectory();
+    storage.syncName();
     bytesAfterCompaction = soundBytes;
   }
 
@@ -121,14 +107,14 @@ public final class FileLedger implements Ledger {
         throw new LedgerException(
             ("The ledger %s is damaged at byte %d: sound records follow, so this is no interrupted write. Restore the file"
                     + " from a backup, or make sure that no container of this host runs anywhere else and remove it.")
-                .formatted(file, offset),
+                .formatted(storage.name(), offset),
             true);
       }
     }
     soundBytes = offset;
     if (offset < bytes.length) {
-      channel.truncate(offset);
-      channel.force(true);
+      storage.truncate(offset);
+      storage.sync();
     }
   }
 
@@ -182,7 +168,7 @@ public final class FileLedger implements Ledger {
       var certain = tryRepairTail();
       throw new LedgerException(
           "The ledger %s could not record that container %s is %s: %s"
-              .formatted(file, entry.container(), entry.status(), sentence(e)),
+              .formatted(storage.name(), entry.container(), entry.status(), sentence(e)),
           certain,
           e);
     }
@@ -195,35 +181,33 @@ public final class FileLedger implements Ledger {
 
   /** Appends and syncs; {@code fdatasync} carries a changed file size as well ({@code man 2 fdatasync}). */
   private void write(LedgerCodec.Record record) throws IOException {
-    var buffer = ByteBuffer.wrap(LedgerCodec.encode(record));
-    var position = soundBytes;
-    while (buffer.hasRemaining()) {
-      position += channel.write(buffer, position);
-    }
-    channel.force(false);
-    soundBytes = position;
+    var bytes = LedgerCodec.encode(record);
+    storage.write(soundBytes, ByteBuffer.wrap(bytes));
+    storage.sync();
+    soundBytes += bytes.length;
   }
 
   private void repairTail() {
     if (tailUncertain && !tryRepairTail()) {
       throw new LedgerException(
-          "The ledger " + file + " has an unfinished record that cannot be removed; the disk under it must be repaired first.",
-              true);
+          "The ledger " + storage.name()
+              + " has an unfinished record that cannot be removed; the disk under it must be repaired first.",
+          true);
     }
     if (nameUncertain) {
       try {
-        syncDirectory();
+        storage.syncName();
         nameUncertain = false;
       } catch (IOException e) {
-        throw new LedgerException("The directory of the ledger " + file + " cannot be synced: " + sentence(e), true, e);
+        throw new LedgerException("The directory of the ledger " + storage.name() + " cannot be synced: " + sentence(e), true, e);
       }
     }
   }
 
   private boolean tryRepairTail() {
     try {
-      channel.truncate(soundBytes);
-      channel.force(true);
+      storage.truncate(soundBytes);
+      storage.sync();
       tailUncertain = false;
       return true;
     } catch (IOException _) {
@@ -253,56 +237,21 @@ public final class FileLedger implements Ledger {
       }
       bytes.writeBytes(LedgerCodec.encode(new LedgerCodec.Entry(entry)));
     }
-    var fresh = FileChannel.open(
-        temporary(),
-            Set.of(StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.READ,
-                StandardOpenOption.WRITE));
-    try {
-      var buffer = ByteBuffer.wrap(bytes.toByteArray());
-      while (buffer.hasRemaining()) {
-        fresh.write(buffer);
-      }
-      fresh.force(true);
-      Files.move(temporary(), file, StandardCopyOption.ATOMIC_MOVE);
-    } catch (IOException e) {
-      fresh.close();
-      throw e;
-    }
+    storage.replace(ByteBuffer.wrap(bytes.toByteArray()));
     // From the rename on the new file is the ledger, whether or not the sync of the directory succeeds: both hold the same
     // entries until
     // the next append, which goes to the new one and is not made before its name is durable.
     nameUncertain = true;
-    channel.close();
-    channel = fresh;
     soundBytes = bytes.size();
     bytesAfterCompaction = soundBytes;
-    syncDirectory();
+    storage.syncName();
     nameUncertain = false;
-  }
-
-  private Path temporary() {
-    return directory.resolve("ledger.new");
-  }
-
-  private void syncDirectory() throws IOException {
-    try (var handle = FileChannel.open(directory, StandardOpenOption.READ)) {
-      handle.force(true);
-    }
   }
 
   @Override
   public void close() {
-    close(this, lockChannel);
-  }
-
-  private static void close(FileLedger ledger, FileChannel lockChannel) {
     try {
-      if (ledger != null && ledger.channel != null) {
-        ledger.channel.close();
-      }
-      if (lockChannel != null) {
-        lockChannel.close();
-      }
+      storage.close();
     } catch (IOException e) {
       throw new LedgerException("The ledger could not be closed: " + sentence(e), true, e);
     }

@@ -34,7 +34,7 @@ import java.util.List;
  *
  * @param plan what does not change during the move
  */
-public record DestinationTransition(Plan plan) {
+public record DestinationTransition(Plan plan) implements DestinationRules {
   /**
    * @param migration id of the move
    * @param container its name
@@ -250,16 +250,19 @@ public record DestinationTransition(Plan plan) {
   }
 
   /** An offer has come. */
+  @Override
   public Step begin() {
     return step(new Checking(), new Action.Check(), new Action.StartTimer(Timer.STEP, plan.limits().engineStep()));
   }
 
   /** A restarted agent has found HELD in its ledger, and the frozen copy. */
+  @Override
   public Step recover(String digest) {
     return hold(digest);
   }
 
   /** What follows from an event. An event that does not matter in a phase, because it is late or doubled, changes nothing. */
+  @Override
   public Step transition(Phase phase, Event event) {
     return switch (phase) {
       case Checking current -> checking(current, event);

@@ -79,7 +79,7 @@ public final class IncomingMigration {
   private final ActorContext<Message> context;
   private final TimerScheduler<Message> timers;
   private final Setup setup;
-  private final DestinationTransition transition;
+  private final DestinationRules transition;
   private final BlockingLane lane;
   private final ActorRef<LedgerActor.Reply> ledgerReplies;
   private LedgerEntry entry;
@@ -98,14 +98,14 @@ public final class IncomingMigration {
     this.timers = timers;
     this.setup = setup;
     this.entry = setup.entry();
-    this.transition = new DestinationTransition(setup.plan());
+    this.transition = setup.world().rules().destination().apply(setup.plan());
     this.lane = new BlockingLane(setup.world().blocking());
     this.ledgerReplies = context.messageAdapter(LedgerActor.Reply.class, LedgerReplied::new);
   }
 
   /** An offer that nothing known here speaks against. */
   public static Behavior<Message> begin(Setup setup) {
-    return create(setup, DestinationTransition::begin);
+    return create(setup, DestinationRules::begin);
   }
 
   /** A copy that a restarted agent has found HELD. */
@@ -113,7 +113,7 @@ public final class IncomingMigration {
     return create(setup, transition -> transition.recover(setup.entry().digest()));
   }
 
-  private static Behavior<Message> create(Setup setup, Function<DestinationTransition, Step> first) {
+  private static Behavior<Message> create(Setup setup, Function<DestinationRules, Step> first) {
     return Behaviors.setup(
         context ->
             Behaviors.withTimers(

@@ -87,7 +87,7 @@ public final class OutgoingMigration {
   private final ActorContext<Message> context;
   private final TimerScheduler<Message> timers;
   private final Setup setup;
-  private final SourceTransition transition;
+  private final SourceRules transition;
   private final MoveFigures figures;
   private final BlockingLane lane;
   private final ContainerHandle handle;
@@ -104,7 +104,7 @@ public final class OutgoingMigration {
     this.timers = timers;
     this.setup = setup;
     this.entry = setup.entry();
-    this.transition = new SourceTransition(setup.plan());
+    this.transition = setup.world().rules().source().apply(setup.plan());
     this.figures = new MoveFigures(setup.plan(), setup.world().nowNs());
     this.lane = new BlockingLane(setup.world().blocking());
     this.handle = entry.handle()
@@ -114,7 +114,7 @@ public final class OutgoingMigration {
 
   /** A new move. */
   public static Behavior<Message> begin(Setup setup) {
-    return create(setup, SourceTransition::begin);
+    return create(setup, SourceRules::begin);
   }
 
   /** A move that a restarted agent has found RELEASED. */
@@ -125,7 +125,7 @@ public final class OutgoingMigration {
     return create(setup, transition -> transition.recover(terms, entry.digest()));
   }
 
-  private static Behavior<Message> create(Setup setup, Function<SourceTransition, Step> first) {
+  private static Behavior<Message> create(Setup setup, Function<SourceRules, Step> first) {
     return Behaviors.setup(
         context ->
             Behaviors.withTimers(
@@ -301,7 +301,14 @@ public final class OutgoingMigration {
 
   private void closeStream() {
     // Not on the lane: this is what ends a call there that hangs in the stream.
-    setup.world().blocking().execute(this::closeStreamNow);
+    setup
+        .world()
+        .blocking()
+        .make(
+            () -> {
+              closeStreamNow();
+              return true;
+            });
   }
 
   private void closeStreamNow() {

@@ -46,7 +46,7 @@ import java.util.stream.Collectors;
  *
  * @param plan what does not change during the move
  */
-public record SourceTransition(Plan plan) {
+public record SourceTransition(Plan plan) implements SourceRules {
   /**
    * @param migration id of the move
    * @param container its name
@@ -321,6 +321,7 @@ public record SourceTransition(Plan plan) {
   }
 
   /** A new move. */
+  @Override
   public Step begin() {
     return step(
         new Inspecting(),
@@ -330,11 +331,13 @@ public record SourceTransition(Plan plan) {
   }
 
   /** A restarted agent has found RELEASED in its ledger. */
+  @Override
   public Step recover(Terms terms, String digest) {
     return activate(terms, digest);
   }
 
   /** What follows from an event. An event that does not matter in a phase, because it is late or doubled, changes nothing. */
+  @Override
   public Step transition(Phase phase, Event event) {
     return switch (phase) {
       case Inspecting current -> inspecting(current, event);
