@@ -329,7 +329,28 @@ public final class NodeGuardian {
         answer(migration, outcome);
         answered.remove(migration);
         tables.outgoing.remove(migration);
+        finishLater(migration, outcome.container());
       }
+    }
+  }
+
+  /**
+   * A move has ended and could not write down that it left nothing: the ledger is followed again until it says so, or the host would
+   * be busy with that container until its agent is started anew.
+   */
+  private void finishLater(String migration, String container) {
+    var isUnfinished =
+        tables.view.entry(container)
+            .filter(entry -> entry.migration().equals(migration))
+            .filter(entry ->
+                switch (entry.status()) {
+                  case ARRIVING, HELD, RELEASED -> true;
+                  case OWNED, GONE -> false;
+                })
+            .isPresent();
+    if (isUnfinished) {
+      tables.recovering.add(container);
+      context.scheduleOnce(RECOVER_SOON, context.getSelf(), new RecoverAgain(container));
     }
   }
 
@@ -444,7 +465,10 @@ public final class NodeGuardian {
         tables.incoming.remove(migration);
         switch (result) {
           case RUNNING -> adopt(entry);
-          case REFUSED, DISCARDED -> hide(entry.container());
+          case REFUSED, DISCARDED -> {
+            hide(entry.container());
+            finishLater(migration, entry.container());
+          }
         }
       }
     }

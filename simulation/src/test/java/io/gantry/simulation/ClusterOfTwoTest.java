@@ -12,6 +12,15 @@ import io.gantry.actors.NodeCommand;
 import io.gantry.actors.NodeInfo;
 import io.gantry.actors.NodeSettings;
 import io.gantry.actors.NodeStartException;
+import io.gantry.simulation.host.HostModel;
+import io.gantry.simulation.host.Life;
+import io.gantry.simulation.host.StandInEngine;
+import io.gantry.simulation.host.Truth;
+import io.gantry.simulation.host.VirtualCalls;
+import io.gantry.simulation.network.NetworkModel;
+import io.gantry.simulation.network.StandInNetwork;
+import io.gantry.simulation.network.StandInPageLinks;
+import io.gantry.simulation.time.VirtualTime;
 import io.gantry.transport.PageTransport;
 import io.gantry.transport.TransportOptions;
 import java.io.IOException;
@@ -24,6 +33,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SplittableRandom;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import org.awaitility.Awaitility;
@@ -38,8 +48,7 @@ class ClusterOfTwoTest {
   private static final Duration LONG = Duration.ofSeconds(15);
 
   @TempDir private Path directory;
-  private final StandInTruth truth = new StandInTruth();
-  private final Faults faults = new Faults();
+  private final Truth truth = new Truth(System::nanoTime);
   private final List<AutoCloseable> open = new ArrayList<>();
   private int portA;
   private int portB;
@@ -67,10 +76,14 @@ class ClusterOfTwoTest {
         .withDirectory(Files.createDirectories(directory.resolve("shm"))));
     var settings = NodeSettings.of(name, address, state).withPort(port).withJoin(join);
     var links = new AeronPageLinks(transport, true);
-    var node = GantryNodeSystem.start(settings, new StandInEngine(truth, name, faults), links);
+    var node = GantryNodeSystem.start(settings, engine(name), links);
     open.add(links);
     open.add(node);
     return node;
+  }
+
+  private StandInEngine engine(String host) {
+    return new StandInEngine(truth, new Life(host, Life.Watcher.NOBODY), HostModel.USUAL, _ -> true);
   }
 
   @AfterEach
@@ -156,8 +169,12 @@ class ClusterOfTwoTest {
   @Test
   void anAddressInUseAndAStateDirectoryInUseAreSentences() throws IOException {
     var state = Files.createDirectories(directory.resolve("c"));
-    var engine = new StandInEngine(truth, "c", faults);
-    var links = new StandInPageLinks(new StandInNetwork(message -> message)).of("c");
+    var engine = engine("c");
+    var time = new VirtualTime();
+    var life = new Life("c", Life.Watcher.NOBODY);
+    var network =
+        new StandInNetwork(time, NetworkModel.RACK, new SplittableRandom(1), StandInNetwork.Listener.NOBODY, message -> message);
+    var links = new StandInPageLinks(network).of(life, new VirtualCalls(time, life, 0));
     assertThatThrownBy(() -> GantryNodeSystem.start(NodeSettings.of("c", "127.0.0.2", state).withPort(portA), engine, links))
         .isInstanceOf(NodeStartException.class)
         .hasMessageContaining("could not be started on 127.0.0.2:" + portA);

@@ -2,7 +2,6 @@ package io.gantry.simulation;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import akka.actor.testkit.typed.javadsl.TestProbe;
 import io.gantry.actors.ContainerInfo;
 import io.gantry.actors.MigrateOptions;
 import io.gantry.actors.MigrationOutcome.Result;
@@ -13,11 +12,14 @@ import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.actors.protocol.ProtocolVersion;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.Finding;
+import io.gantry.simulation.time.VirtualActorSystem;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
-import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -27,7 +29,23 @@ import org.junit.jupiter.params.provider.ValueSource;
  * left behind.
  */
 class TwoNodeMigrationTest {
-  private final TwoNodes nodes = new TwoNodes();
+  private static VirtualActorSystem actors;
+  private TwoNodes nodes;
+
+  @BeforeAll
+  static void open() {
+    actors = new VirtualActorSystem();
+  }
+
+  @AfterAll
+  static void end() {
+    actors.close();
+  }
+
+  @BeforeEach
+  void start() {
+    nodes = new TwoNodes(actors);
+  }
 
   @AfterEach
   void stop() {
@@ -35,7 +53,7 @@ class TwoNodeMigrationTest {
   }
 
   private void fail(String point) {
-    nodes.cluster.faults().at(
+    nodes.points.at(
         point,
         () -> {
           throw new CheckpointException("Something broke.");
@@ -43,7 +61,7 @@ class TwoNodeMigrationTest {
   }
 
   private void failLedger(String point, boolean certain) {
-    nodes.cluster.faults().at(
+    nodes.points.at(
         point,
         () -> {
           throw new LedgerException("The disk is full.", certain);
@@ -65,7 +83,7 @@ class TwoNodeMigrationTest {
       nodes.awaitOnly("b");
       nodes.awaitKnown("a", TwoNodes.WEB, "b");
       // Asked of the node where it is not.
-      var back = TwoNodes.ended(nodes.beginMove("a", "a", MigrateOptions.defaults()).receiveMessage(TwoNodes.LONG));
+      var back = TwoNodes.ended(nodes.beginMove("a", "a", MigrateOptions.defaults()).get());
       assertThat(back.outcome()).isEqualTo(Result.COMPLETED);
       nodes.awaitOnly("a");
       nodes.awaitKnown("b", TwoNodes.WEB, "a");
@@ -153,14 +171,11 @@ class TwoNodeMigrationTest {
         "b ledger.HELD", "b ledger.HELD.written"
       })
   void whenTheDestinationDiesBeforeTheCommitTheContainerRunsOnWithinASecond(String point) {
-    nodes.cluster.faults().at(point, () -> nodes.cluster.kill("b"));
+    nodes.points.at(point, () -> nodes.cluster.kill("b"));
     var probe = nodes.beginMove("a", "b", MigrateOptions.defaults().withDeadline(Duration.ofSeconds(3)));
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
-    Awaitility.await()
-        .atMost(Duration.ofMillis(1500))
-        .pollInterval(Duration.ofMillis(10))
-        .until(() -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("a")));
-    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).outcome()).isIn(Result.ROLLED_BACK, Result.REFUSED);
+    nodes.await(() -> nodes.points.pending().isEmpty());
+    nodes.await(Duration.ofMillis(1500), () -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("a")));
+    assertThat(TwoNodes.ended(probe.get()).outcome()).isIn(Result.ROLLED_BACK, Result.REFUSED);
     nodes.cluster.start("b");
     nodes.awaitOnly("a");
   }
@@ -173,9 +188,9 @@ class TwoNodeMigrationTest {
         "b ledger.HELD.written"
       })
   void whenTheSourceAgentDiesBeforeTheCommitTheContainerRunsOnAndTheCopyIsDiscarded(String point) {
-    nodes.cluster.faults().at(point, () -> nodes.cluster.kill("a"));
+    nodes.points.at(point, () -> nodes.cluster.kill("a"));
     nodes.beginMove("a", "b", MigrateOptions.defaults());
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    nodes.await(() -> nodes.points.pending().isEmpty());
     nodes.cluster.start("a");
     nodes.awaitOnly("a");
     nodes.awaitKnown("a", TwoNodes.WEB, "a");
@@ -186,9 +201,9 @@ class TwoNodeMigrationTest {
       strings = {"a ledger.RELEASED.written", "b ledger.OWNED", "b ledger.OWNED.written", "b arrival.activate",
           "a capture.destroyOriginal"})
   void whenTheSourceAgentDiesAfterTheCommitTheMoveIsFinished(String point) {
-    nodes.cluster.faults().at(point, () -> nodes.cluster.kill("a"));
+    nodes.points.at(point, () -> nodes.cluster.kill("a"));
     nodes.beginMove("a", "b", MigrateOptions.defaults());
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    nodes.await(() -> nodes.points.pending().isEmpty());
     nodes.cluster.start("a");
     nodes.awaitOnly("b");
   }
@@ -196,9 +211,9 @@ class TwoNodeMigrationTest {
   @ParameterizedTest
   @ValueSource(strings = {"a ledger.RELEASED.written", "b ledger.OWNED", "b ledger.OWNED.written", "b arrival.activate"})
   void whenTheDestinationAgentDiesAfterTheCommitItFinishesWhenItIsBack(String point) {
-    nodes.cluster.faults().at(point, () -> nodes.cluster.kill("b"));
+    nodes.points.at(point, () -> nodes.cluster.kill("b"));
     nodes.beginMove("a", "b", MigrateOptions.defaults());
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    nodes.await(() -> nodes.points.pending().isEmpty());
     nodes.cluster.start("b");
     nodes.awaitOnly("b");
   }
@@ -210,7 +225,7 @@ class TwoNodeMigrationTest {
     assertThat(outcome.outcome()).isEqualTo(Result.IN_DOUBT);
     assertThat(outcome.reason()).contains("has not confirmed");
     assertThat(nodes.cluster.truth().copies(TwoNodes.WEB)).containsExactlyInAnyOrder("a: FROZEN", "b: FROZEN");
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.list("a").getFirst().status() == ContainerInfo.Status.IN_DOUBT);
+    nodes.awaitList("a", all -> all.getFirst().status() == ContainerInfo.Status.IN_DOUBT);
     nodes.cluster.network().heal();
     nodes.awaitOnly("b");
   }
@@ -219,38 +234,35 @@ class TwoNodeMigrationTest {
   void aLostActivatedIsAskedForAgain() {
     nodes.cluster.network().lose(message -> message instanceof PeerMessage.Activated);
     var probe = nodes.beginMove("a", "b", MigrateOptions.defaults());
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("b")));
+    nodes.await(() -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("b")));
     nodes.cluster.network().heal();
-    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).outcome()).isEqualTo(Result.COMPLETED);
+    assertThat(TwoNodes.ended(probe.get()).outcome()).isEqualTo(Result.COMPLETED);
     nodes.awaitOnly("b");
   }
 
   @Test
   void aDestinationThatLostItsCopyBeforeOwningItGivesTheContainerBack() {
-    nodes.cluster.faults().at(
+    nodes.points.at(
         "a ledger.RELEASED.written",
         () -> {
           nodes.cluster.kill("b");
           nodes.cluster.truth().loseCopies("b");
         });
     var probe = nodes.beginMove("a", "b", MigrateOptions.defaults());
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
+    nodes.await(() -> nodes.points.pending().isEmpty());
     assertThat(nodes.cluster.truth().copies(TwoNodes.WEB)).containsExactly("a: FROZEN");
     nodes.cluster.start("b");
-    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).outcome()).isEqualTo(Result.ROLLED_BACK);
+    assertThat(TwoNodes.ended(probe.get()).outcome()).isEqualTo(Result.ROLLED_BACK);
     nodes.awaitOnly("a");
   }
 
   @Test
   void aLinkThatIsCutDuringTheFreezeRollsBackWithinASecond() {
-    nodes.cluster.faults().at("b arrival.complete", () -> nodes.cluster.network().cut("a", "b", false));
+    nodes.points.at("b arrival.complete", () -> nodes.cut(false));
     var probe = nodes.beginMove("a", "b", MigrateOptions.defaults());
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.cluster.faults().pending().isEmpty());
-    Awaitility.await()
-        .atMost(Duration.ofMillis(1500))
-        .pollInterval(Duration.ofMillis(10))
-        .until(() -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("a")));
-    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).outcome()).isEqualTo(Result.ROLLED_BACK);
+    nodes.await(() -> nodes.points.pending().isEmpty());
+    nodes.await(Duration.ofMillis(1500), () -> nodes.cluster.truth().runningOn(TwoNodes.WEB).equals(List.of("a")));
+    assertThat(TwoNodes.ended(probe.get()).outcome()).isEqualTo(Result.ROLLED_BACK);
     nodes.cluster.network().heal();
     nodes.awaitOnly("a");
   }
@@ -259,16 +271,14 @@ class TwoNodeMigrationTest {
   void aMoveCanBeCancelledUntilTheCommit() {
     nodes.cluster.network().lose(message -> message instanceof PeerMessage.Accepted);
     var probe = nodes.beginMove("a", "b", MigrateOptions.defaults());
-    TestProbe<NodeCommand.CancelReply> cancelled = nodes.kit.createTestProbe();
-    Awaitility.await()
-        .atMost(TwoNodes.LONG)
-        .until(() -> nodes.list("a").getFirst().status() == ContainerInfo.Status.MIGRATING);
-    TestProbe<NodeCommand.MigrateReply> second = nodes.beginMove("b", "b", MigrateOptions.defaults());
-    assertThat(second.receiveMessage(TwoNodes.LONG))
+    nodes.awaitList("a", all -> all.getFirst().status() == ContainerInfo.Status.MIGRATING);
+    TwoNodes.Answer<NodeCommand.MigrateReply> second = nodes.beginMove("b", "b", MigrateOptions.defaults());
+    assertThat(second.get())
         .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.problem()).isEqualTo(Problem.BUSY));
-    nodes.cluster.commands("a").tell(new NodeCommand.CancelMigration(TwoNodes.WEB, cancelled.getRef()));
-    assertThat(cancelled.receiveMessage(TwoNodes.LONG)).isInstanceOf(NodeCommand.CancelAccepted.class);
-    assertThat(TwoNodes.ended(probe.receiveMessage(TwoNodes.LONG)).reason()).contains("cancelled");
+    TwoNodes.Answer<NodeCommand.CancelReply> cancelled =
+        nodes.ask("a", replyTo -> new NodeCommand.CancelMigration(TwoNodes.WEB, replyTo));
+    assertThat(cancelled.get()).isInstanceOf(NodeCommand.CancelAccepted.class);
+    assertThat(TwoNodes.ended(probe.get()).reason()).contains("cancelled");
     nodes.awaitOnly("a");
   }
 
@@ -276,27 +286,25 @@ class TwoNodeMigrationTest {
   void commandsThatCannotBeCarriedOutSayWhy() {
     assertProblem(nodes.beginMove("a", "a", MigrateOptions.defaults()), Problem.INVALID_ARGUMENT, "is on node a already");
     assertProblem(nodes.beginMove("a", "zeta", MigrateOptions.defaults()), Problem.UNKNOWN_NODE, "no node zeta");
-    nodes.cluster.network().cut("a", "b", true);
+    nodes.cut(true);
     assertProblem(nodes.beginMove("a", "b", MigrateOptions.defaults()), Problem.NODE_UNREACHABLE, "cannot be reached");
     nodes.cluster.network().heal();
     nodes.cluster.network().speak(new ProtocolVersion(2, 0));
     assertProblem(nodes.beginMove("a", "b", MigrateOptions.defaults()), Problem.NODE_UNREACHABLE, "version 2.0 of the protocol");
-    TestProbe<NodeCommand.StopReply> stopped = nodes.kit.createTestProbe();
-    nodes.cluster.commands("b").tell(new NodeCommand.StopContainer("nobody", stopped.getRef()));
-    assertThat(stopped.receiveMessage(TwoNodes.LONG))
+    TwoNodes.Answer<NodeCommand.StopReply> stopped =
+        nodes.ask("b", replyTo -> new NodeCommand.StopContainer("nobody", replyTo));
+    assertThat(stopped.get())
         .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.problem())
         .isEqualTo(Problem.UNKNOWN_CONTAINER));
-    TestProbe<NodeCommand.RunReply> run = nodes.kit.createTestProbe();
-    nodes.cluster
-        .commands("b")
-        .tell(new NodeCommand.RunContainer(TwoNodes.WEB, Optional.of("b"), List.of("x"), java.util.Map.of(), "/", run.getRef()));
-    assertThat(run.receiveMessage(TwoNodes.LONG))
+    TwoNodes.Answer<NodeCommand.RunReply> run =
+        nodes.ask("b", replyTo -> new NodeCommand.RunContainer(TwoNodes.WEB, Optional.of("b"), List.of("x"), java.util.Map.of(), "/", replyTo));
+    assertThat(run.get())
         .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.problem())
         .isEqualTo(Problem.NAME_TAKEN));
   }
 
-  private static void assertProblem(TestProbe<NodeCommand.MigrateReply> probe, Problem problem, String words) {
-    assertThat(probe.receiveMessage(TwoNodes.LONG))
+  private static void assertProblem(TwoNodes.Answer<NodeCommand.MigrateReply> probe, Problem problem, String words) {
+    assertThat(probe.get())
         .isInstanceOfSatisfying(
             NodeCommand.Rejected.class,
             rejected -> {
@@ -308,10 +316,9 @@ class TwoNodeMigrationTest {
   @Test
   void aContainerThatCannotBeStartedLeavesNothing() {
     fail("b create");
-    TestProbe<NodeCommand.RunReply> run = nodes.kit.createTestProbe();
-    nodes.cluster.commands("a")
-        .tell(new NodeCommand.RunContainer("db", Optional.of("b"), List.of("x"), java.util.Map.of(), "/", run.getRef()));
-    assertThat(run.receiveMessage(TwoNodes.LONG))
+    TwoNodes.Answer<NodeCommand.RunReply> run =
+        nodes.ask("a", replyTo -> new NodeCommand.RunContainer("db", Optional.of("b"), List.of("x"), java.util.Map.of(), "/", replyTo));
+    assertThat(run.get())
         .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.sentence())
         .contains("Something broke."));
     assertThat(nodes.cluster.truth().directories("b")).isEmpty();
@@ -321,42 +328,28 @@ class TwoNodeMigrationTest {
   @Test
   void anExitIsNoticedAndStopRemovesTheRest() {
     nodes.cluster.truth().exit(TwoNodes.WEB, 3);
-    Awaitility.await()
-        .atMost(TwoNodes.LONG)
-        .untilAsserted(
-            () ->
-                assertThat(nodes.list("b"))
-                    .singleElement()
-                    .satisfies(
-                        info -> {
-                          assertThat(info.status()).isEqualTo(ContainerInfo.Status.EXITED);
-                          assertThat(info.note()).contains("exit status 3");
-                        }));
+    nodes.awaitList("b", all -> all.getFirst().status() == ContainerInfo.Status.EXITED);
+    assertThat(nodes.list("b").getFirst().note()).contains("exit status 3");
     assertProblem(nodes.beginMove("a", "b", MigrateOptions.defaults()), Problem.EXITED, "has ended");
-    TestProbe<NodeCommand.StopReply> stopped = nodes.kit.createTestProbe();
-    nodes.cluster.commands("b").tell(new NodeCommand.StopContainer(TwoNodes.WEB, stopped.getRef()));
-    assertThat(stopped.receiveMessage(TwoNodes.LONG)).isInstanceOf(NodeCommand.Stopped.class);
+    TwoNodes.Answer<NodeCommand.StopReply> stopped =
+        nodes.ask("b", replyTo -> new NodeCommand.StopContainer(TwoNodes.WEB, replyTo));
+    assertThat(stopped.get()).isInstanceOf(NodeCommand.Stopped.class);
     assertThat(nodes.cluster.truth().directories("a")).isEmpty();
-    Awaitility.await().atMost(TwoNodes.LONG).until(() -> nodes.list("b").isEmpty());
+    nodes.awaitList("b", List::isEmpty);
   }
 
   @Test
   void aContainerHasAnActorForEachProcessAndAConsole() {
-    TestProbe<NodeCommand.DescribeReply> described = nodes.kit.createTestProbe();
-    Awaitility.await()
-        .atMost(TwoNodes.LONG)
-        .untilAsserted(
-            () -> {
-              nodes.cluster.commands("b").tell(new NodeCommand.DescribeContainer(TwoNodes.WEB, described.getRef()));
-              assertThat(described.receiveMessage(TwoNodes.LONG))
-                  .isInstanceOfSatisfying(
-                      NodeCommand.Description.class,
-                      description -> assertThat(description.processes()).singleElement()
-                          .satisfies(one -> assertThat(one.containerPid()).isEqualTo(1)));
-            });
-    TestProbe<NodeCommand.ConsoleReply> console = nodes.kit.createTestProbe();
-    nodes.cluster.commands("b").tell(new NodeCommand.ReadConsole(TwoNodes.WEB, 0, 100, console.getRef()));
-    assertThat(console.receiveMessage(TwoNodes.LONG))
+    TwoNodes.Answer<NodeCommand.DescribeReply> described =
+        nodes.ask("b", replyTo -> new NodeCommand.DescribeContainer(TwoNodes.WEB, replyTo));
+    assertThat(described.get())
+        .isInstanceOfSatisfying(
+            NodeCommand.Description.class,
+            description -> assertThat(description.processes()).singleElement()
+                .satisfies(one -> assertThat(one.containerPid()).isEqualTo(1)));
+    TwoNodes.Answer<NodeCommand.ConsoleReply> console =
+        nodes.ask("b", replyTo -> new NodeCommand.ReadConsole(TwoNodes.WEB, 0, 100, replyTo));
+    assertThat(console.get())
         .isInstanceOfSatisfying(NodeCommand.ConsoleChunk.class, chunk -> assertThat(new String(chunk.bytes()))
         .isEqualTo("console of web\n"));
   }

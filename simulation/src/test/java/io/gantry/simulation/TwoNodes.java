@@ -2,65 +2,77 @@ package io.gantry.simulation;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import akka.actor.testkit.typed.javadsl.ActorTestKit;
-import akka.actor.testkit.typed.javadsl.TestProbe;
 import akka.actor.typed.ActorRef;
-import akka.actor.typed.Behavior;
 import akka.serialization.SerializationExtension;
 import akka.serialization.Serializers;
-import com.typesafe.config.ConfigFactory;
 import io.gantry.actors.ContainerInfo;
 import io.gantry.actors.MigrateOptions;
 import io.gantry.actors.MigrationOutcome;
 import io.gantry.actors.NodeCommand;
 import io.gantry.actors.protocol.PeerMessage;
+import io.gantry.simulation.fault.Points;
+import io.gantry.simulation.host.Life;
+import io.gantry.simulation.run.VirtualCluster;
+import io.gantry.simulation.time.VirtualActorSystem;
 import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import org.awaitility.Awaitility;
+import java.util.function.BooleanSupplier;
+import java.util.function.Function;
+import java.util.function.Predicate;
 
 /**
- * Two nodes, {@code a} and {@code b}, and container {@code web} on {@code a}. Every message between them is serialized and
- * read again on its way.
+ * Two nodes, {@code a} and {@code b}, and container {@code web} on {@code a}, on virtual time. Every message between them is serialized
+ * and read again on its way.
  */
 final class TwoNodes implements AutoCloseable {
   static final String WEB = "web";
-  static final Duration LONG = Duration.ofSeconds(15);
+  static final Duration LONG = Duration.ofSeconds(60);
 
-  final ActorTestKit kit = ActorTestKit.create("simulation", ConfigFactory.parseString("akka.log-dead-letters = off")
-      .withFallback(ConfigFactory.load()));
-  final StandInCluster cluster;
+  final Points points = new Points();
+  final VirtualCluster cluster;
+  private final VirtualActorSystem actors;
 
-  TwoNodes() {
-    cluster =
-        new StandInCluster(
-            kit.system(),
-            new StandInCluster.Spawner() {
-              @Override
-              public <T> ActorRef<T> spawn(Behavior<T> behavior, String name) {
-                return kit.spawn(behavior, name);
-              }
+  /** What was answered, in order. */
+  final class Answer<T> {
+    private final ArrayDeque<T> answers = new ArrayDeque<>();
 
-              @Override
-              public void stop(ActorRef<?> actor) {
-                stopNow(actor);
-              }
-            },
-            this::overTheWire);
+    /** The next answer. */
+    T get() {
+      await(LONG, () -> !answers.isEmpty());
+      return answers.remove();
+    }
+  }
+
+  TwoNodes(VirtualActorSystem actors) {
+    this.actors = actors;
+    var watcher =
+        new Life.Watcher() {
+          @Override
+          public void before(Life life, String operation) {
+            points.reach(life.host(), operation);
+          }
+
+          @Override
+          public void after(Life life, String operation) {
+            if (operation.endsWith(".written")) {
+              points.reach(life.host(), operation);
+            }
+          }
+        };
+    cluster = new VirtualCluster(actors, VirtualCluster.Setup.plain(1).withWatcher(watcher).withWire(this::overTheWire));
     cluster.start("a");
     cluster.start("b");
+    await(LONG, () -> cluster.isUp("a") && cluster.isUp("b"));
+    cluster.network().tellPeers();
     run(WEB, "a");
     awaitKnown("b", WEB, "a");
   }
 
-  private <T> void stopNow(ActorRef<T> actor) {
-    // A fault may strike on an actor's own thread, which must not wait for itself.
-    Thread.ofPlatform().daemon().start(() -> kit.stop(actor));
-  }
-
   private PeerMessage overTheWire(PeerMessage message) {
-    var serialization = SerializationExtension.get(kit.system());
+    var serialization = SerializationExtension.get(actors.system());
     var bytes = serialization.serialize(message).get();
     var serializer = serialization.findSerializerFor(message);
     var read = (PeerMessage) serialization.deserialize(bytes, serializer.identifier(),
@@ -69,23 +81,39 @@ final class TwoNodes implements AutoCloseable {
     return read;
   }
 
-  void run(String container, String node) {
-    TestProbe<NodeCommand.RunReply> probe = kit.createTestProbe();
-    cluster
-        .commands(node)
-        .tell(new NodeCommand.RunContainer(container, Optional.empty(), List.of("/bin/true"), Map.of("A", "b"), "/",
-            probe.getRef()));
-    assertThat(probe.receiveMessage(LONG)).isInstanceOf(NodeCommand.Started.class);
+  /** Lets virtual time go on until something is so, for at most so long. */
+  void await(Duration atMost, BooleanSupplier condition) {
+    var time = cluster.time();
+    var limitNs = time.nowNs() + atMost.toNanos();
+    while (!condition.getAsBoolean()) {
+      assertThat(time.nextNs()).as("it comes about within %s of virtual time", atMost).isLessThanOrEqualTo(limitNs);
+      time.step();
+    }
   }
 
-  TestProbe<NodeCommand.MigrateReply> beginMove(String from, String to, MigrateOptions options) {
-    TestProbe<NodeCommand.MigrateReply> probe = kit.createTestProbe();
-    cluster.commands(from).tell(new NodeCommand.MigrateContainer(WEB, to, options, Optional.empty(), probe.getRef()));
-    return probe;
+  void await(BooleanSupplier condition) {
+    await(LONG, condition);
+  }
+
+  <T> Answer<T> ask(String node, Function<ActorRef<T>, NodeCommand> command) {
+    var answer = new Answer<T>();
+    cluster.<T>ask(node, command, answer.answers::add);
+    return answer;
+  }
+
+  void run(String container, String node) {
+    Answer<NodeCommand.RunReply> reply =
+        ask(node, replyTo ->
+            new NodeCommand.RunContainer(container, Optional.empty(), List.of("/bin/true"), Map.of("A", "b"), "/", replyTo));
+    assertThat(reply.get()).isInstanceOf(NodeCommand.Started.class);
+  }
+
+  Answer<NodeCommand.MigrateReply> beginMove(String from, String to, MigrateOptions options) {
+    return ask(from, replyTo -> new NodeCommand.MigrateContainer(WEB, to, options, Optional.empty(), replyTo));
   }
 
   MigrationOutcome move() {
-    return ended(beginMove("a", "b", MigrateOptions.defaults()).receiveMessage(LONG));
+    return ended(beginMove("a", "b", MigrateOptions.defaults()).get());
   }
 
   static MigrationOutcome ended(NodeCommand.MigrateReply reply) {
@@ -94,45 +122,52 @@ final class TwoNodes implements AutoCloseable {
   }
 
   List<ContainerInfo> list(String node) {
-    TestProbe<NodeCommand.ContainerList> probe = kit.createTestProbe();
-    cluster.commands(node).tell(new NodeCommand.ListContainers(probe.getRef()));
-    return probe.receiveMessage(LONG).containers();
+    Answer<NodeCommand.ContainerList> list = ask(node, NodeCommand.ListContainers::new);
+    return list.get().containers();
+  }
+
+  /** Nothing comes through between the two any more. @param noticed whether they are told at once */
+  void cut(boolean noticed) {
+    cluster.network().cut("a", "b");
+    cluster.network().cut("b", "a");
+    if (noticed) {
+      cluster.network().tellPeers();
+    }
+  }
+
+  /** Asks again and again. */
+  void awaitList(String node, Predicate<List<ContainerInfo>> condition) {
+    var limitNs = cluster.time().nowNs() + LONG.toNanos();
+    while (!condition.test(list(node))) {
+      assertThat(cluster.time().nowNs()).isLessThan(limitNs);
+      var nowNs = cluster.time().nowNs();
+      await(() -> cluster.time().nowNs() > nowNs); // or nothing would have changed when it is asked again
+    }
   }
 
   void awaitKnown(String asked, String container, String node) {
-    Awaitility.await()
-        .atMost(LONG)
-        .pollInterval(Duration.ofMillis(20))
-        .untilAsserted(
-            () ->
-                assertThat(list(asked))
-                    .anySatisfy(
-                        info -> {
-                          assertThat(info.name()).isEqualTo(container);
-                          assertThat(info.node()).isEqualTo(node);
-                          assertThat(info.status()).isEqualTo(ContainerInfo.Status.RUNNING);
-                        }));
+    awaitList(
+        asked,
+        all ->
+            all.stream()
+                .anyMatch(
+                    info -> info.name().equals(container) && info.node().equals(node)
+                        && info.status() == ContainerInfo.Status.RUNNING));
   }
 
-  /** The container runs there, is the only copy, has its memory, and nothing is left on the other host. */
+  /** The container runs there, is the only copy, and nothing is left on the other host. */
   void awaitOnly(String host) {
     var other = host.equals("a") ? "b" : "a";
-    Awaitility.await()
-        .atMost(LONG)
-        .pollInterval(Duration.ofMillis(20))
-        .untilAsserted(
-            () -> {
-              assertThat(cluster.truth().copies(WEB)).containsExactly(host + ": RUNNING");
-              assertThat(cluster.truth().directories(host)).containsExactly(WEB);
-              assertThat(cluster.truth().directories(other)).isEmpty();
-            });
-    assertThat(cluster.truth().content(WEB)).isEqualTo("memory of web");
-    assertThat(cluster.truth().violations()).isEmpty();
-    assertThat(cluster.faults().pending()).isEmpty();
+    var truth = cluster.truth();
+    await(
+        () -> truth.copies(WEB).equals(List.of(host + ": RUNNING")) && truth.directories(host).equals(List.of(WEB))
+            && truth.directories(other).isEmpty());
+    assertThat(truth.violations()).isEmpty();
+    assertThat(points.pending()).isEmpty();
   }
 
   @Override
   public void close() {
-    kit.shutdownTestKit();
+    cluster.close();
   }
 }

@@ -422,7 +422,13 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
 
   private Step starting(Starting phase, Event event) {
     return switch (event) {
-      case Running() -> end(Result.RUNNING, "", new Action.SendActivated());
+      case Running() -> {
+        // In this order: whoever hears that the move is over finds the container here.
+        var ended = end(Result.RUNNING, "");
+        var actions = new ArrayList<>(ended.actions());
+        actions.add(new Action.SendActivated());
+        yield new Step(ended.phase(), actions);
+      }
       case OperationFailed(var operation, var reason) when operation == Operation.RUN -> {
         var again = new Action.StartTimer(Timer.STEP, plan.limits().startRepeat());
         yield phase.attempt() == 1

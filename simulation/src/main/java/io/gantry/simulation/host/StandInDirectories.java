@@ -1,4 +1,4 @@
-package io.gantry.simulation;
+package io.gantry.simulation.host;
 
 import io.gantry.actors.ContainerDirectories;
 import java.nio.charset.StandardCharsets;
@@ -7,28 +7,33 @@ import java.util.Arrays;
 
 /** Directories that are only names. Any thread. */
 public final class StandInDirectories implements ContainerDirectories {
-  private final StandInTruth truth;
+  private final Truth truth;
   private final StandInHost host;
+  private final Life life;
 
-  public StandInDirectories(StandInTruth truth, String host) {
+  public StandInDirectories(Truth truth, Life life) {
     this.truth = truth;
-    this.host = truth.host(host);
+    this.host = truth.host(life.host());
+    this.life = life;
   }
 
   @Override
   public Path create(String container) {
-    return truth.change(
-        () -> {
-          if (!host.directories.contains(container)) {
-            host.directories.add(container);
-          }
-          return Path.of("/state", host.name(), container);
-        });
+    life.before("directory.create");
+    synchronized (truth) {
+      host.directories.add(container);
+    }
+    life.after("directory.create");
+    return Path.of("/state", host.name(), container);
   }
 
   @Override
   public void remove(String container) {
-    truth.change(() -> host.directories.remove(container));
+    life.before("directory.remove");
+    synchronized (truth) {
+      host.directories.remove(container);
+    }
+    life.after("directory.remove");
   }
 
   @Override
