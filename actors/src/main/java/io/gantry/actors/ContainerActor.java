@@ -229,7 +229,7 @@ final class ContainerActor {
             destroy(true);
             yield Behaviors.same();
           }
-          // Nothing of it is left; the ledger still names it, and the next start of the agent finds that out.
+          // Nothing of it is left and the ledger still names it; the guardian sees to that.
           case GONE, HELD, RELEASED -> gone();
         };
       }
@@ -262,7 +262,7 @@ final class ContainerActor {
       return Behaviors.same();
     }
     if (starting.isPresent()) {
-      // Neither born nor cleaned up: the ledger still says ARRIVING, and the next start of the agent tries again.
+      // Neither born nor cleaned up: the ledger still says ARRIVING, and the guardian tries again.
       context.getLog().error("Container {}: {}", setup.name(), failed.reason());
       return gone();
     }

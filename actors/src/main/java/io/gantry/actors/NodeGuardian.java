@@ -55,6 +55,9 @@ public final class NodeGuardian {
   /** What {@link Recovery} has found; @param failure a sentence, or empty */
   private record Recovered(String container, Optional<Recovery.Next> next, String failure) implements Message {}
 
+  /** Time to try again to write down that nothing of a container is here. */
+  private record ForgetAgain(LedgerEntry gone) implements Message {}
+
   /** Time to try again what {@link Recovery} could not do. */
   private record RecoverAgain(String container) implements Message {}
 
@@ -172,6 +175,7 @@ public final class NodeGuardian {
             case LedgerReplied(var reply) -> onLedger(reply);
             case Recovered recovered -> onRecovered(recovered);
             case RecoverAgain(var container) -> recover(container);
+            case ForgetAgain(var gone) -> forget(gone);
             case Located(var command, var forwarded, var info) -> commandDesk.onLocated(command, forwarded, info);
             case Counted(var replyTo, var counts) -> replyTo.tell(commandDesk.nodes(counts));
             case ContainerStopped(var container, var actor) -> {
@@ -227,11 +231,25 @@ public final class NodeGuardian {
             Optional.empty());
       }
       case FINISH_INCOMING -> startIncoming(IncomingMigration::recover, entry, Optional.empty());
-      case FORGET -> {
-        tables.recovering.add(entry.container());
-        ledger.tell(new LedgerActor.Append(entry.gone(), ledgerReplies));
-      }
+      case FORGET -> forget(entry.gone());
     }
+  }
+
+  /** A container's actor has ended and could not write down that nothing is left; the name must not stay taken because of that. */
+  private void forgetUnfinished(LedgerEntry entry) {
+    switch (entry.status()) {
+      case GONE -> {}
+      case ARRIVING -> {
+        tables.recovering.add(entry.container());
+        context.scheduleOnce(RECOVER_SOON, context.getSelf(), new RecoverAgain(entry.container()));
+      }
+      case OWNED, HELD, RELEASED -> forget(entry.gone());
+    }
+  }
+
+  private void forget(LedgerEntry gone) {
+    tables.recovering.add(gone.container());
+    ledger.tell(new LedgerActor.Append(gone, ledgerReplies));
   }
 
   private void onLedger(LedgerActor.Reply reply) {
@@ -239,7 +257,7 @@ public final class NodeGuardian {
       case LedgerActor.Written(var entry, var _) -> tables.recovering.remove(entry.container());
       case LedgerActor.NotWritten(var entry, var reason, var _) -> {
         context.getLog().error("{}", reason);
-        context.scheduleOnce(RECOVER_AGAIN, context.getSelf(), new RecoverAgain(entry.container()));
+        context.scheduleOnce(RECOVER_AGAIN, context.getSelf(), new ForgetAgain(entry));
       }
       case LedgerActor.Synced(var migration) -> onSynced(migration);
     }
@@ -272,6 +290,7 @@ public final class NodeGuardian {
       case ContainerActor.Gone(var container) -> {
         tables.containers.remove(container);
         hide(container);
+        tables.view.entry(container).ifPresent(this::forgetUnfinished);
       }
       case ContainerActor.MoveAdmitted(var command, var entry) ->
           startOutgoing(OutgoingMigration::begin, nextMigrationId(), entry, command.to(), command.options(),

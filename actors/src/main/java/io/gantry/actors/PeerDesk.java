@@ -53,6 +53,9 @@ final class PeerDesk {
   }
 
   private void onOffer(PeerMessage.Offer offer) {
+    if (tables.view.hasOwned(offer.container(), offer.migration())) {
+      return; // late or doubled: that move has been completed
+    }
     var findings = new ArrayList<Finding>();
     var passing = false;
     if (!offer.version().isCompatibleWith(ProtocolVersion.CURRENT)) {

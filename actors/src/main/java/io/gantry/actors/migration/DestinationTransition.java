@@ -356,6 +356,9 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
       case DiscardAsked(var reason) -> discard(reason);
       case Answered(var standing) when standing == Standing.ROLLED_BACK ->
           discard("Node " + plan.source() + " has rolled the move back.");
+      case Answered(var standing) when standing == Standing.RELEASED ->
+          // Released is only what was once held: the offer was a late or doubled one of a move that is over.
+          discard("The offer of node " + plan.source() + " belongs to a move that has been completed.");
       case PeerLost(var reason) -> discard(reason);
       case TimerFired(var timer) when timer == Timer.WORKING -> working(phase);
       case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);

@@ -88,6 +88,13 @@ class DestinationTransitionTest {
   }
 
   @Test
+  void aLateOfferOfAMoveThatIsOverIsGivenUp() {
+    for (var phase : List.of(new Opening(), new Receiving(ENDPOINT), new Recreating(ENDPOINT))) {
+      assertThat(DESTINATION.transition(phase, new Answered(Standing.RELEASED)).phase()).isInstanceOf(Discarding.class);
+    }
+  }
+
+  @Test
   void whateverHappensInWhateverOrderTheRulesHold() {
     for (var first : List.of(DESTINATION.begin(), DESTINATION.recover("d"))) {
       var recovered = first.phase() instanceof Holding;

@@ -25,6 +25,9 @@ import java.util.function.Function;
 final class RunUsers implements FaultInjector.Users {
   private static final long LOOK_NS = 50_000_000;
   private static final long PATIENCE_NS = 90_000_000_000L;
+  /** Longer than anything that may hold up a stop hangs. */
+  private static final long STOP_NS = 40_000_000_000L;
+
   private static final int REFUSALS_MAX = 20;
 
   private final VirtualCluster cluster;
@@ -36,7 +39,9 @@ final class RunUsers implements FaultInjector.Users {
   private final VirtualTime time;
   private final Truth truth;
   private final List<Owner> owners = new ArrayList<>();
-  private final Map<String, String> stopping = new TreeMap<>();
+  /** Who is to be stopped, and since when. */
+  private final Map<String, Long> stopping = new TreeMap<>();
+
   private boolean isStopped;
   private boolean isDue;
 
@@ -298,6 +303,14 @@ final class RunUsers implements FaultInjector.Users {
   private void look() {
     isDue = true;
     owners.forEach(Owner::look);
+    stopping.entrySet().removeIf(
+        wish -> {
+          var isForgotten = time.nowNs() - wish.getValue() > STOP_NS; // lost on its way to another node
+          if (isForgotten) {
+            truth.mustGoOnIfThere(wish.getKey());
+          }
+          return isForgotten;
+        });
     time.after(LOOK_NS, this::look);
   }
 
@@ -381,7 +394,7 @@ final class RunUsers implements FaultInjector.Users {
           host,
           replyTo -> {
             truth.mayEnd(container);
-            stopping.put(container, host);
+            stopping.put(container, time.nowNs());
             return new NodeCommand.StopContainer(container, replyTo);
           },
           reply -> {
