@@ -348,29 +348,29 @@ public final class NodeGuardian {
         answer(migration, outcome);
         answered.remove(migration);
         tables.outgoing.remove(migration);
-        finishLater(migration, outcome.container());
+        finishOutgoing(migration, outcome.container());
       }
     }
   }
 
   /**
-   * A move has ended and could not write down that it left nothing: the ledger is followed again until it says so, or the host would
-   * be busy with that container until its agent is started anew.
+   * A move out has ended with RELEASED in the ledger, because the original could not be removed, or that could not be written down. It
+   * is followed up until it is done, or the host would be busy with that container until its agent is started anew.
    */
-  private void finishLater(String migration, String container) {
-    var isUnfinished =
-        tables.view.entry(container)
-            .filter(entry -> entry.migration().equals(migration))
-            .filter(entry ->
-                switch (entry.status()) {
-                  case ARRIVING, HELD, RELEASED -> true;
-                  case OWNED, GONE -> false;
-                })
-            .isPresent();
-    if (isUnfinished) {
+  private void finishOutgoing(String migration, String container) {
+    var entry = tables.view.entry(container);
+    if (entry.isPresent() && entry.get().migration().equals(migration) && entry.get().status() == LedgerEntry.Status.RELEASED) {
       tables.recovering.add(container);
       context.scheduleOnce(RECOVER_SOON, context.getSelf(), new RecoverAgain(container));
     }
+  }
+
+  /** The same for a move in that has left nothing here and could not write it down. */
+  private void finishIncoming(String migration, String container) {
+    tables.view.entry(container)
+        .filter(entry -> entry.migration().equals(migration))
+        .filter(entry -> entry.status() == LedgerEntry.Status.ARRIVING || entry.status() == LedgerEntry.Status.HELD)
+        .ifPresent(entry -> forget(entry.gone()));
   }
 
   /** It is another host's now. */
@@ -486,7 +486,7 @@ public final class NodeGuardian {
           case RUNNING -> adopt(entry);
           case REFUSED, DISCARDED -> {
             hide(entry.container());
-            finishLater(migration, entry.container());
+            finishIncoming(migration, entry.container());
           }
         }
       }

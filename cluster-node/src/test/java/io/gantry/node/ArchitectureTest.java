@@ -26,4 +26,14 @@ class ArchitectureTest {
   @ArchTest
   static final ArchRule kernelCallsStayInTheEngine =
       noClasses().that().resideInAPackage("io.gantry.node..").should().dependOnClassesThat().resideInAPackage("io.gantry.checkpoint.linux..");
+
+  @ArchTest
+  static final ArchRule onlyTheCommandKnowsTheSimulation =
+      noClasses().that().resideInAPackage("io.gantry.node..").and().resideOutsideOfPackage("io.gantry.node.cli").should()
+          .dependOnClassesThat().resideInAPackage("io.gantry.simulation..");
+
+  @ArchTest
+  static final ArchRule theSimulationKnowsTheActorsOnly =
+      noClasses().that().resideInAPackage("io.gantry.simulation..").should().dependOnClassesThat().resideInAnyPackage(
+          "io.gantry.transport..", "io.gantry.checkpoint.*..");
 }

@@ -30,6 +30,7 @@ import picocli.CommandLine.Spec;
       RestoreCommand.class,
       DemoCommand.class,
       BenchCommand.class,
+      SimulateCommand.class,
     },
     footerHeading = "%nExamples:%n",
     footer = {

@@ -15,7 +15,7 @@ class CommandLineTest {
   @TempDir Path empty;
 
   @ParameterizedTest
-  @ValueSource(strings = {"node", "run", "ps", "nodes", "migrate", "stop", "logs", "check", "checkpoint", "restore", "demo"})
+  @ValueSource(strings = {"node", "run", "ps", "nodes", "migrate", "stop", "logs", "check", "checkpoint", "restore", "demo", "simulate"})
   void everyCommandHasHelpWithAnExampleAndExitCodes(String command) {
     Invocation help = Invocation.of(command, "--help");
     assertThat(help.status()).isZero();
@@ -45,6 +45,9 @@ class CommandLineTest {
         "demo --moves 0|--moves must be 1 to",
         "bench pause --sizes 64M,nothing|--sizes: 'nothing' is not a size",
         "bench|Say what to measure",
+        "simulate --seeds 0|--seeds must be at least 1",
+        "simulate --faults rain|--faults: 'rain' is none of",
+        "simulate --mutation sloth|--mutation: 'sloth' is none of",
         "node --port x|--port",
         "frobnicate|is not a command of gantry",
       })

@@ -96,7 +96,7 @@ final class SourceMistakes {
             "The source sends the last pages of a container that still runs.",
             (right, phase, event) -> {
               var step = right.transition(phase, event);
-              return step.phase() instanceof Freezing(var terms) && !(phase instanceof Freezing)
+              return step.phase() instanceof Freezing && !(phase instanceof Freezing)
                   ? right.transition(step.phase(), new SourceTransition.Frozen())
                   : step;
             }),

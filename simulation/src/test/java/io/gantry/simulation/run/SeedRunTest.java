@@ -59,7 +59,7 @@ class SeedRunTest {
   @Test
   @Tag("long")
   void noSeedOfManyBreaksAnInvariantAndEveryFaultHasStruckInEveryPhase() {
-    var coverage = explore(EXPLORING, 1_000_000, 30_000);
+    var coverage = explore(EXPLORING, 1_000_000, 15_000);
     assertThat(coverage.missed()).isEmpty();
   }
 
