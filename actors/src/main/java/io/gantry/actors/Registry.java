@@ -11,6 +11,7 @@ import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.actors.protocol.PeerMessage.Holding;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -58,7 +59,8 @@ final class Registry {
   private static final class Remote {
     private long incarnation = -1;
     private long version = -1;
-    private final Map<String, ContainerInfo> containers = new HashMap<>();
+    /** As they came: nodes of one process share them. */
+    private final Map<String, Holding> containers = new HashMap<>();
   }
 
   private final Links links;
@@ -111,8 +113,7 @@ final class Registry {
   }
 
   private <T> void answer(Locate<T> locate) {
-    var best = all().stream().filter(info -> info.name().equals(locate.container())).findFirst();
-    locate.replyTo().tell(locate.answer().apply(best));
+    locate.replyTo().tell(locate.answer().apply(find(locate.container())));
   }
 
   private <T> void answer(Count<T> count) {
@@ -134,11 +135,15 @@ final class Registry {
     reachable.keySet().forEach(peer -> links.send(peer, message));
   }
 
-  private void sendEverything(String peer) {
+  private void sendEverything(Collection<String> peers) {
+    if (peers.isEmpty()) {
+      return;
+    }
     var holdings = own.values().stream().map(Registry::holding).toList();
     for (var from = 0; from == 0 || from < holdings.size(); from += PART_MAX) {
       var part = holdings.subList(from, Math.min(from + PART_MAX, holdings.size()));
-      links.send(peer, new PeerMessage.Holdings(self, incarnation, from == 0 ? -1 : version, version, part));
+      var message = new PeerMessage.Holdings(self, incarnation, from == 0 ? -1 : version, version, part);
+      peers.forEach(peer -> links.send(peer, message));
     }
   }
 
@@ -164,7 +169,7 @@ final class Registry {
         });
     reachable.clear();
     reachable.putAll(now);
-    fresh.forEach(this::sendEverything);
+    sendEverything(fresh);
   }
 
   private void onPeer(PeerMessage message) {
@@ -177,7 +182,7 @@ final class Registry {
           links.send(from, new PeerMessage.HoldingsWanted(self));
         }
       }
-      case PeerMessage.HoldingsWanted(var from) -> sendEverything(from);
+      case PeerMessage.HoldingsWanted(var from) -> sendEverything(List.of(from));
       case PeerMessage.OfMigration _, PeerMessage.Hello _ -> {}
     }
   }
@@ -204,7 +209,7 @@ final class Registry {
       if (changed.status().equals(GONE)) {
         remote.containers.remove(changed.container());
       } else {
-        remote.containers.put(changed.container(), info(holdings.from(), changed));
+        remote.containers.put(changed.container(), changed);
       }
     }
   }
@@ -227,12 +232,26 @@ final class Registry {
     var best = new TreeMap<>(own);
     remotes.forEach(
         (node, remote) ->
-            remote
-                .containers
-                .values()
-                .forEach(info ->
-                    best.merge(info.name(), reachable.containsKey(node) ? info : unreachable(info), Registry::better)));
+            remote.containers.values().forEach(holding -> best.merge(holding.container(), known(node, holding), Registry::better)));
     return new ArrayList<>(best.values());
+  }
+
+  /** The same for one container. */
+  private Optional<ContainerInfo> find(String container) {
+    var best = Optional.ofNullable(own.get(container));
+    for (var remote : remotes.entrySet()) {
+      var holding = remote.getValue().containers.get(container);
+      if (holding != null) {
+        var info = known(remote.getKey(), holding);
+        best = Optional.of(best.isEmpty() ? info : better(best.get(), info));
+      }
+    }
+    return best;
+  }
+
+  private ContainerInfo known(String node, Holding holding) {
+    var info = info(node, holding);
+    return reachable.containsKey(node) ? info : unreachable(info);
   }
 
   private static ContainerInfo unreachable(ContainerInfo info) {

@@ -7,6 +7,7 @@ import io.gantry.actors.MigrateOptions;
 import io.gantry.actors.MigrationOutcome.Result;
 import io.gantry.actors.NodeCommand;
 import io.gantry.actors.NodeCommand.Problem;
+import io.gantry.actors.ledger.LedgerEntry;
 import io.gantry.actors.ledger.LedgerException;
 import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.actors.protocol.ProtocolVersion;
@@ -352,5 +353,29 @@ class TwoNodeMigrationTest {
     assertThat(console.get())
         .isInstanceOfSatisfying(NodeCommand.ConsoleChunk.class, chunk -> assertThat(new String(chunk.bytes()))
         .isEqualTo("console of web\n"));
+  }
+
+  @Test
+  void aCopyThatIsGoneAndCouldNotBeCrossedOutDoesNotKeepTheContainerAway() {
+    fail("b arrival.complete");
+    failLedger("b ledger.GONE", true);
+    assertThat(nodes.move().outcome()).isEqualTo(Result.ROLLED_BACK);
+    nodes.await(() -> nodes.points.pending().isEmpty());
+    nodes.awaitOnly("a");
+    assertThat(nodes.move().outcome()).as("without b's agent being started anew").isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("b");
+  }
+
+  @Test
+  void aStoppedContainerThatCouldNotBeCrossedOutGivesItsNameBack() {
+    failLedger("a ledger.GONE", true);
+    TwoNodes.Answer<NodeCommand.StopReply> stopped =
+        nodes.ask("a", replyTo -> new NodeCommand.StopContainer(TwoNodes.WEB, replyTo));
+    nodes.cluster.truth().mayEnd(TwoNodes.WEB);
+    assertThat(stopped.get()).isInstanceOf(NodeCommand.Stopped.class);
+    nodes.awaitList("a", List::isEmpty);
+    nodes.await(() -> nodes.cluster.ledger("a").getFirst().status() == LedgerEntry.Status.GONE);
+    nodes.pass(Duration.ofMillis(10)); // until the node has heard of it
+    nodes.run(TwoNodes.WEB, "a");
   }
 }

@@ -95,6 +95,12 @@ final class TwoNodes implements AutoCloseable {
     await(LONG, condition);
   }
 
+  /** Lets so much virtual time pass. */
+  void pass(Duration duration) {
+    var untilNs = cluster.time().nowNs() + duration.toNanos();
+    await(LONG, () -> cluster.time().nextNs() > untilNs);
+  }
+
   <T> Answer<T> ask(String node, Function<ActorRef<T>, NodeCommand> command) {
     var answer = new Answer<T>();
     cluster.<T>ask(node, command, answer.answers::add);

@@ -20,9 +20,7 @@ public final class StandInDirectories implements ContainerDirectories {
   @Override
   public Path create(String container) {
     life.before("directory.create");
-    synchronized (truth) {
-      host.directories.add(container);
-    }
+    truth.directory(host, container, true);
     life.after("directory.create");
     return Path.of("/state", host.name(), container);
   }
@@ -30,9 +28,7 @@ public final class StandInDirectories implements ContainerDirectories {
   @Override
   public void remove(String container) {
     life.before("directory.remove");
-    synchronized (truth) {
-      host.directories.remove(container);
-    }
+    truth.directory(host, container, false);
     life.after("directory.remove");
   }
 

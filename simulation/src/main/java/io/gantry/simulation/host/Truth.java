@@ -5,11 +5,13 @@ import io.gantry.simulation.host.StandInHost.Copy;
 import io.gantry.simulation.host.StandInHost.State;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.LongSupplier;
 
 /**
@@ -23,6 +25,7 @@ public final class Truth {
   private final Map<String, StandInHost> hosts = new LinkedHashMap<>();
   private final Map<String, Being> beings = new LinkedHashMap<>();
   private final Map<String, ContainerModel> models = new LinkedHashMap<>();
+  private final Map<String, Set<String>> directoryHosts = new HashMap<>();
   private final List<Violation> violations = new ArrayList<>();
   private Listener listener = Listener.NOBODY;
   private long runningCopies;
@@ -172,6 +175,18 @@ public final class Truth {
 
   synchronized long ranNs(Copy copy) {
     return copy.being.ranNs(nowNs.getAsLong());
+  }
+
+  /** A directory for a container is there, or is not any more. */
+  synchronized void directory(StandInHost host, String container, boolean isThere) {
+    var on = directoryHosts.computeIfAbsent(container, _ -> new TreeSet<>());
+    if (isThere) {
+      host.directories.add(container);
+      on.add(host.name());
+    } else {
+      host.directories.remove(container);
+      on.remove(host.name());
+    }
   }
 
   /** The user has asked for its end. */
@@ -372,9 +387,9 @@ public final class Truth {
       }
     }
     var running = runningOn(container);
-    for (var host : hosts.values()) {
-      if (host.directories.contains(container) && !running.contains(host.name())) {
-        left.add("a directory on " + host.name());
+    for (var host : directoryHosts.getOrDefault(container, Set.of())) {
+      if (!running.contains(host)) {
+        left.add("a directory on " + host);
       }
     }
     return left;

@@ -270,14 +270,6 @@ final class RunUsers implements FaultInjector.Users {
       if (!left.isEmpty()) {
         return "of container " + container + " there is left " + left;
       }
-      for (var host : hosts) {
-        for (var entry : cluster.ledger(host)) {
-          if (entry.container().equals(container) && entry.status() != LedgerEntry.Status.GONE
-              && !(running.contains(host) && entry.status() == LedgerEntry.Status.OWNED)) {
-            return "the ledger of " + host + " has container " + container + " as " + entry.status();
-          }
-        }
-      }
       return "";
     }
   }
@@ -336,6 +328,15 @@ final class RunUsers implements FaultInjector.Users {
       var disorder = owner.disorder();
       if (!disorder.isEmpty()) {
         return disorder;
+      }
+    }
+    for (var host : hosts) {
+      for (var entry : cluster.ledger(host)) {
+        var running = truth.runningOn(entry.container());
+        if (entry.status() != LedgerEntry.Status.GONE && !truth.isOver(entry.container())
+            && !(running.contains(host) && entry.status() == LedgerEntry.Status.OWNED)) {
+          return "the ledger of " + host + " has container " + entry.container() + " as " + entry.status();
+        }
       }
     }
     return "";

@@ -10,7 +10,9 @@ import io.gantry.actors.ledger.FileLedger;
 import io.gantry.actors.ledger.LedgerEntry;
 import io.gantry.actors.ledger.LedgerException;
 import io.gantry.actors.migration.Rules;
+import io.gantry.actors.protocol.CarriedSpec;
 import io.gantry.actors.protocol.PeerMessage;
+import io.gantry.checkpoint.ContainerSpec;
 import io.gantry.simulation.host.HostModel;
 import io.gantry.simulation.host.Life;
 import io.gantry.simulation.host.StandInDirectories;
@@ -204,6 +206,23 @@ public final class VirtualCluster implements AutoCloseable {
             time.after(RESTART_NS, () -> start(host));
           }
         });
+  }
+
+  /** Containers that an earlier life of a host's agent has left there running. Before {@link #start}. */
+  public void leave(String host, List<String> containers) {
+    var life = new Life(host, Life.Watcher.NOBODY);
+    var there = truth.host(host);
+    var spec = new CarriedSpec(List.of("/bin/true"), Map.of(), "/");
+    var engine = new StandInEngine(truth, life, setup.hosts(), _ -> true);
+    var directories = new StandInDirectories(truth, life);
+    try (var ledger =
+        new WatchedLedger(
+            truth, life, FileLedger.open(there.disk().storage(life, 0), () -> "%016x".formatted(ledgerId(host))))) {
+      for (var container : containers) {
+        var handle = engine.create(new ContainerSpec(container, spec.command(), Map.of(), Path.of("/"), directories.create(container)));
+        ledger.append(LedgerEntry.born(container, 1, handle, spec));
+      }
+    }
   }
 
   private Agent openLedger(Life life) {

@@ -9,6 +9,7 @@ import io.gantry.simulation.time.VirtualActorSystem;
 import io.gantry.simulation.time.VirtualTime;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -28,6 +29,7 @@ final class ScenarioRun {
   private final List<String> hosts = new ArrayList<>();
   private final Map<String, Long> pausesNs = new HashMap<>();
   private final List<ScenarioResult.Move> moves = new ArrayList<>();
+  private final List<Owner> owners = new ArrayList<>();
   private int begun;
 
   private ScenarioRun(Scenario scenario, VirtualActorSystem actors) {
@@ -68,14 +70,21 @@ final class ScenarioRun {
       for (var i = 0; i < scenario.nodes(); i++) {
         hosts.add("node-" + (i + 1));
       }
-      hosts.forEach(cluster::start);
-      time.after(1_000_000, cluster.network()::tellPeers);
+      var homes = new LinkedHashMap<String, List<String>>();
       for (var kind : scenario.kinds()) {
         for (var i = 1; i <= kind.count(); i++) {
           var owner = new Owner(kind.name() + "-" + i, kind.name(), chance.nextInt(hosts.size()));
+          owners.add(owner);
+          homes.computeIfAbsent(hosts.get(owner.at), _ -> new ArrayList<>()).add(owner.container);
           cluster.truth().expect(owner.container, kind.model());
-          time.after(2_000_000, owner::beBorn);
         }
+      }
+      homes.forEach(cluster::leave);
+      hosts.forEach(cluster::start);
+      time.after(1_000_000, cluster.network()::tellPeers);
+      for (var owner : owners) {
+        // Not all at once: they would move in step for ever.
+        time.after(100_000_000 + chance.nextLong(1_000_000_000), owner::move);
       }
       while (moves.size() < scenario.moves()) {
         if (!time.step() || time.nowNs() > VIRTUAL_MAX_NS) {
@@ -85,9 +94,19 @@ final class ScenarioRun {
           throw new IllegalStateException("The scenario broke an invariant: " + cluster.truth().violations());
         }
       }
+      requireOrder();
       return new ScenarioResult(scenario, moves, time.nowNs());
     } finally {
       cluster.close();
+    }
+  }
+
+  private void requireOrder() {
+    for (var owner : owners) {
+      var running = cluster.truth().runningOn(owner.container);
+      if (!running.equals(List.of(hosts.get(owner.at)))) {
+        throw new IllegalStateException("Container " + owner.container + " runs on " + running + " after all moves.");
+      }
     }
   }
 
@@ -100,14 +119,6 @@ final class ScenarioRun {
       this.container = container;
       this.kind = kind;
       this.at = at;
-    }
-
-    void beBorn() {
-      cluster.<NodeCommand.RunReply>ask(
-          hosts.get(at),
-          replyTo -> new NodeCommand.RunContainer(container, Optional.empty(), List.of("/bin/true"), Map.of(), "/", replyTo),
-          // Not all at once: they would move in step for ever.
-          _ -> time.after(chance.nextLong(1_000_000_000), this::move));
     }
 
     void move() {

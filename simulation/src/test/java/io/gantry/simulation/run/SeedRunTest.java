@@ -47,6 +47,16 @@ class SeedRunTest {
   }
 
   @Test
+  void seedsThatHaveFoundSomethingOnceStaySound() {
+    for (var seed : new long[] {53, 61, 85, 1_034_212, 2_013_066}) {
+      explore(EXPLORING, seed, 1);
+    }
+    for (var seed : new long[] {108, 240}) {
+      explore(EXPLORING.withNodes(3).withContainers(3, 3), seed, 1);
+    }
+  }
+
+  @Test
   void noSeedBreaksAnInvariant() {
     explore(EXPLORING, 1, 2_000);
   }
