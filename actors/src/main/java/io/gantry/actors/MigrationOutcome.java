@@ -40,6 +40,11 @@ public record MigrationOutcome(
     rounds = List.copyOf(rounds);
   }
 
+  /** Of a move whose figures are lost. */
+  static MigrationOutcome withoutFigures(String container, String from, String to, Result outcome, String reason) {
+    return new MigrationOutcome(container, from, to, outcome, reason, List.of(), 0, 0, 0, 0, 0, PausePhases.NONE);
+  }
+
   /** The four ways a move can end. */
   public enum Result {
     /** The container runs on the destination; nothing of it is left on the source. */

@@ -235,7 +235,9 @@ public final class NodeGuardian {
     }
   }
 
-  /** A container's actor has ended and could not write down that nothing is left; the name must not stay taken because of that. */
+  /**
+   * A container's actor has ended and could not write down that nothing is left; the name must not stay taken because of that.
+   */
   private void forgetUnfinished(LedgerEntry entry) {
     switch (entry.status()) {
       case GONE -> {}
@@ -354,7 +356,8 @@ public final class NodeGuardian {
   }
 
   /**
-   * A move out has ended with RELEASED in the ledger, because the original could not be removed, or that could not be written down. It
+   * A move out has ended with RELEASED in the ledger, because the original could not be removed, or that could not be written
+   * down. It
    * is followed up until it is done, or the host would be busy with that container until its agent is started anew.
    */
   private void finishOutgoing(String migration, String container) {
@@ -448,6 +451,10 @@ public final class NodeGuardian {
   }
 
   private void onSynced(String migration) {
+    if (tables.outgoing.containsKey(migration)) {
+      answer(migration, failed(migration, tables.outgoing.get(migration)));
+      answered.remove(migration);
+    }
     var out = tables.outgoing.remove(migration);
     var in = tables.incoming.remove(migration);
     var container = out != null ? out.container() : in == null ? "" : in.container();
@@ -455,6 +462,22 @@ public final class NodeGuardian {
       // Not at once: what the failed actor had under way in the engine ends first.
       context.scheduleOnce(RECOVER_SOON, context.getSelf(), new RecoverAgain(container));
     }
+  }
+
+  /** What is known of a move whose actor has failed: what it has written down. */
+  private MigrationOutcome failed(String migration, NodeTables.Outgoing move) {
+    var isGivenAway =
+        tables.view.entry(move.container())
+            .filter(entry -> entry.migration().equals(migration))
+            .filter(entry -> entry.status() == LedgerEntry.Status.RELEASED || entry.status() == LedgerEntry.Status.GONE)
+            .isPresent();
+    var reason =
+        isGivenAway
+            ? "The actor of the move has failed after the commit; node %s finishes the move as its ledger says."
+            : "The actor of the move has failed before the commit; the container runs on here. The log of node %s says how.";
+    return MigrationOutcome.withoutFigures(
+        move.container(), settings.name(), move.destination(), isGivenAway ? Result.IN_DOUBT : Result.ROLLED_BACK,
+        reason.formatted(settings.name()));
   }
 
   // ── moves in ─────────────────────────────────────────────────────────────────────────────────────────────────────

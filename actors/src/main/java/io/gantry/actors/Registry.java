@@ -232,7 +232,8 @@ final class Registry {
     var best = new TreeMap<>(own);
     remotes.forEach(
         (node, remote) ->
-            remote.containers.values().forEach(holding -> best.merge(holding.container(), known(node, holding), Registry::better)));
+            remote.containers.values()
+                .forEach(holding -> best.merge(holding.container(), known(node, holding), Registry::better)));
     return new ArrayList<>(best.values());
   }
 

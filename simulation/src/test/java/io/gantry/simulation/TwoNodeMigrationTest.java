@@ -16,6 +16,7 @@ import io.gantry.checkpoint.Finding;
 import io.gantry.simulation.time.VirtualActorSystem;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -298,7 +299,8 @@ class TwoNodeMigrationTest {
         .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.problem())
         .isEqualTo(Problem.UNKNOWN_CONTAINER));
     TwoNodes.Answer<NodeCommand.RunReply> run =
-        nodes.ask("b", replyTo -> new NodeCommand.RunContainer(TwoNodes.WEB, Optional.of("b"), List.of("x"), java.util.Map.of(), "/", replyTo));
+        nodes.ask("b", replyTo ->
+            new NodeCommand.RunContainer(TwoNodes.WEB, Optional.of("b"), List.of("x"), Map.of(), "/", replyTo));
     assertThat(run.get())
         .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.problem())
         .isEqualTo(Problem.NAME_TAKEN));
@@ -318,7 +320,8 @@ class TwoNodeMigrationTest {
   void aContainerThatCannotBeStartedLeavesNothing() {
     fail("b create");
     TwoNodes.Answer<NodeCommand.RunReply> run =
-        nodes.ask("a", replyTo -> new NodeCommand.RunContainer("db", Optional.of("b"), List.of("x"), java.util.Map.of(), "/", replyTo));
+        nodes.ask("a", replyTo ->
+            new NodeCommand.RunContainer("db", Optional.of("b"), List.of("x"), Map.of(), "/", replyTo));
     assertThat(run.get())
         .isInstanceOfSatisfying(NodeCommand.Rejected.class, rejected -> assertThat(rejected.sentence())
         .contains("Something broke."));

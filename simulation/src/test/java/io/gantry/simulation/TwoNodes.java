@@ -24,7 +24,8 @@ import java.util.function.Function;
 import java.util.function.Predicate;
 
 /**
- * Two nodes, {@code a} and {@code b}, and container {@code web} on {@code a}, on virtual time. Every message between them is serialized
+ * Two nodes, {@code a} and {@code b}, and container {@code web} on {@code a}, on virtual time. Every message between them is
+ * serialized
  * and read again on its way.
  */
 final class TwoNodes implements AutoCloseable {

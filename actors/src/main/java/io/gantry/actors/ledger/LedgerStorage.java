@@ -11,7 +11,9 @@ public interface LedgerStorage extends AutoCloseable {
   /** For messages: where the ledger is. */
   String name();
 
-  /** The whole file, empty when there was none; the file is there afterwards. Removes what an interrupted {@link #replace} left. */
+  /**
+   * The whole file, empty when there was none; the file is there afterwards. Removes what an interrupted {@link #replace} left.
+   */
   byte[] open() throws IOException;
 
   /** Writes all of it at that position, which is at most the size of the file. Not durable before {@link #sync}. */

@@ -4,7 +4,9 @@ import io.gantry.actors.migration.DestinationTransition.Event;
 import io.gantry.actors.migration.DestinationTransition.Phase;
 import io.gantry.actors.migration.DestinationTransition.Step;
 
-/** What the destination of one move decides by: {@link DestinationTransition}, or something around it that watches or disturbs. */
+/**
+ * What the destination of one move decides by: {@link DestinationTransition}, or something around it that watches or disturbs.
+ */
 public interface DestinationRules {
   /** An offer has come. */
   Step begin();

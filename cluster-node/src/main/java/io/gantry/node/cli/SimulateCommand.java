@@ -45,7 +45,9 @@ import picocli.CommandLine.Option;
       "11:an invariant was broken, or a large run has missed a fault in a phase"
     },
     footer = {
-      "  gantry simulate --seeds 1000000 --json", "  gantry simulate --replay 4711 --trace", "  gantry simulate --scenario rack.txt --plot rack.svg"
+      "  gantry simulate --seeds 1000000 --json",
+      "  gantry simulate --replay 4711 --trace",
+      "  gantry simulate --scenario rack.txt --plot rack.svg"
     })
 final class SimulateCommand extends Subcommand {
   /** So many seeds of the standard run meet every pair several times over; fewer may miss one by chance. */

@@ -7,7 +7,8 @@ import java.util.Set;
 import java.util.SplittableRandom;
 
 /**
- * What goes wrong in one run, drawn from its seed. Pairs of a kind and a phase are drawn evenly, so that seldom phases are met as often as
+ * What goes wrong in one run, drawn from its seed. Pairs of a kind and a phase are drawn evenly, so that seldom phases are met as
+ * often as
  * common ones; a phase that only other faults lead to comes with one of these.
  */
 public final class FaultPlan {

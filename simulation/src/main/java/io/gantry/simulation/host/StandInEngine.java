@@ -56,7 +56,8 @@ public final class StandInEngine implements Engine {
 
   ContainerHandle handle(Copy copy) {
     var name = copy.being.name;
-    return new ContainerHandle(name, copy.pid, copy.pid, Path.of("/cgroup", host.name(), name), Path.of("/state", host.name(), name));
+    return new ContainerHandle(
+        name, copy.pid, copy.pid, Path.of("/cgroup", host.name(), name), Path.of("/state", host.name(), name));
   }
 
   Truth truth() {

@@ -16,7 +16,8 @@ import java.util.function.LongSupplier;
 
 /**
  * Everything that is really there on all hosts, and the judge of the invariants that hold at every step. After each change it
- * looks at the container that was changed: whether it has more than one runnable copy (I1), whether it has one at all (I2), whether a host
+ * looks at the container that was changed: whether it has more than one runnable copy (I1), whether it has one at all (I2),
+ * whether a host
  * has something of it that its ledger does not name (I4), and whether what begins to run is what stood still (I5). Any thread;
  * all state is behind one lock.
  */

@@ -84,7 +84,8 @@ public final class VirtualCalls implements BlockingCalls {
 
     void breakOff() {
       time.cancel(end);
-      returnWith(() -> result.completeExceptionally(new CompletionException(new PageLinkException("The page stream was closed."))));
+      var broken = new CompletionException(new PageLinkException("The page stream was closed."));
+      returnWith(() -> result.completeExceptionally(broken));
     }
 
     @Override

@@ -74,8 +74,9 @@ final class DestinationMistakes {
             "never-ask",
             "The destination holds a copy and never asks what became of the move.",
             (right, phase, event) ->
-                phase instanceof Holding && event.equals(new TimerFired(Timer.STEP)) ? new Step(phase, List.of()) : right.transition(
-                    phase, event)),
+                phase instanceof Holding && event.equals(new TimerFired(Timer.STEP))
+                    ? new Step(phase, List.of())
+                    : right.transition(phase, event)),
         mistake(
             "keep-what-is-discarded",
             "The destination forgets a copy without removing it.",

@@ -56,7 +56,8 @@ final class SourceMistakes {
             "take-back-unasked",
             "The source takes the container back after four unanswered Activates, without the destination's word.",
             (right, phase, event) ->
-                phase instanceof Activating(var terms, var _, var sent, var _) && sent >= 4 && event.equals(new TimerFired(Timer.STEP))
+                phase instanceof Activating(var terms, var _, var sent, var _) && sent >= 4
+                        && event.equals(new TimerFired(Timer.STEP))
                     ? right.transition(
                         phase, new SourceTransition.Answered(Standing.NEVER_OWNED, terms.ledgerId()))
                     : right.transition(phase, event)),
@@ -106,7 +107,8 @@ final class SourceMistakes {
             (right, phase, event) -> {
               var step = right.transition(phase, event);
               return step.phase() instanceof AwaitingReady(var terms, var digest, var held, var ready) && !held
-                  ? new Step(new AwaitingReady(terms, digest, true, ready), without(step, action -> action instanceof Action.Hold))
+                  ? new Step(
+                      new AwaitingReady(terms, digest, true, ready), without(step, action -> action instanceof Action.Hold))
                   : step;
             }),
         mistake(
@@ -131,8 +133,9 @@ final class SourceMistakes {
             "activate-once",
             "The source sends Activate once and waits for ever.",
             (right, phase, event) ->
-                phase instanceof Activating && event.equals(new TimerFired(Timer.STEP)) ? new Step(phase, List.of()) : right.transition(
-                    phase, event)),
+                phase instanceof Activating && event.equals(new TimerFired(Timer.STEP))
+                    ? new Step(phase, List.of())
+                    : right.transition(phase, event)),
         mistake(
             "never-forget",
             "The source ends without writing GONE.",

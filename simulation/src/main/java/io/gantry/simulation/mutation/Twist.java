@@ -68,7 +68,8 @@ final class Twist {
                 }
 
                 @Override
-                public DestinationTransition.Step transition(DestinationTransition.Phase phase, DestinationTransition.Event event) {
+                public DestinationTransition.Step transition(
+                    DestinationTransition.Phase phase, DestinationTransition.Event event) {
                   return mistake.step(right, phase, event);
                 }
               };

@@ -20,7 +20,8 @@ import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 
 /**
- * The links between the hosts and the word about who is there, on virtual time. A link keeps the order of its messages unless it is told
+ * The links between the hosts and the word about who is there, on virtual time. A link keeps the order of its messages unless it
+ * is told
  * otherwise. One thread.
  */
 public final class StandInNetwork {

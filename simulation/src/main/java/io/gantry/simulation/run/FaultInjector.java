@@ -104,8 +104,8 @@ final class FaultInjector {
         }
       }
       case NEVER_CONVERGES, PAGE_CORRUPTION -> strike(fault, move);
-      case MESSAGE_LOSS, MESSAGE_DOUBLING, MESSAGE_DELAY, MESSAGE_REORDERING, ONE_WAY_PARTITION, PARTITION, SLOW_LINK, STREAM_BREAK,
-          ACTOR_CRASH, CLOCK_JUMP, USER_CANCEL, CONCURRENT_REQUEST, CONTAINER_FORK, CONTAINER_EXIT ->
+      case MESSAGE_LOSS, MESSAGE_DOUBLING, MESSAGE_DELAY, MESSAGE_REORDERING, ONE_WAY_PARTITION, PARTITION, SLOW_LINK,
+          STREAM_BREAK, ACTOR_CRASH, CLOCK_JUMP, USER_CANCEL, CONCURRENT_REQUEST, CONTAINER_FORK, CONTAINER_EXIT ->
           later(fault, () -> strike(fault, move));
     }
   }
@@ -139,7 +139,8 @@ final class FaultInjector {
       case MESSAGE_DOUBLING -> onLinks(fault, one, other, () -> both(one, other, (from, to) -> network.repeat(from, to, share)));
       case MESSAGE_DELAY ->
           onLinks(fault, one, other, () -> both(one, other, (from, to) -> network.delay(from, to, fault.lastsNs() / 4)));
-      case MESSAGE_REORDERING -> onLinks(fault, one, other, () -> both(one, other, (from, to) -> network.shuffle(from, to, share)));
+      case MESSAGE_REORDERING ->
+          onLinks(fault, one, other, () -> both(one, other, (from, to) -> network.shuffle(from, to, share)));
       case ONE_WAY_PARTITION ->
           onLinks(
               fault,
@@ -155,8 +156,10 @@ final class FaultInjector {
       case PARTITION -> onLinks(fault, one, other, () -> both(one, other, network::cut));
       case SLOW_LINK ->
           onLinks(
-              fault, one, other, () -> both(one, other, (from, to) -> network.slow(from, to, 2 + Math.floorMod(fault.choice(),
-                  500))));
+              fault,
+              one,
+              other,
+              () -> both(one, other, (from, to) -> network.slow(from, to, 2 + Math.floorMod(fault.choice(), 500))));
       case STREAM_BREAK -> {
         cluster.pages().breakOff(move.migration);
         hitMove(fault, move.migration);

@@ -80,10 +80,14 @@ final class MoveTracker {
   /** The same rules, watched. */
   Rules watch(Rules rules, Life life) {
     return new Rules(
-        plan -> new OfSource(rules.source().apply(plan), new Move(life, plan.source(), plan.destination(), plan.container(), plan
-            .migration())),
-        plan -> new OfDestination(rules.destination().apply(plan), new Move(life, plan.destination(), plan.source(), plan
-            .container(), plan.migration())));
+        plan ->
+            new OfSource(
+                rules.source().apply(plan),
+                new Move(life, plan.source(), plan.destination(), plan.container(), plan.migration())),
+        plan ->
+            new OfDestination(
+                rules.destination().apply(plan),
+                new Move(life, plan.destination(), plan.source(), plan.container(), plan.migration())));
   }
 
   private void at(Move move, Side side, String title, String result) {
@@ -123,7 +127,8 @@ final class MoveTracker {
     }
 
     private SourceTransition.Step seen(SourceTransition.Step step) {
-      at(move, Side.SOURCE, step.phase().title(), step.phase() instanceof SourceTransition.Ended ended ? ended.result().name() : "");
+      var result = step.phase() instanceof SourceTransition.Ended ended ? ended.result().name() : "";
+      at(move, Side.SOURCE, step.phase().title(), result);
       return step;
     }
 
@@ -155,8 +160,8 @@ final class MoveTracker {
     }
 
     private DestinationTransition.Step seen(DestinationTransition.Step step) {
-      at(move, Side.DESTINATION, step.phase().title(), step.phase() instanceof DestinationTransition.Ended ended ? ended.result()
-          .name() : "");
+      var result = step.phase() instanceof DestinationTransition.Ended ended ? ended.result().name() : "";
+      at(move, Side.DESTINATION, step.phase().title(), result);
       return step;
     }
 

@@ -24,7 +24,7 @@ import java.util.function.Function;
 /** Those who let containers be born, moved, cancelled and stopped in a run. One thread. */
 final class RunUsers implements FaultInjector.Users {
   private static final long LOOK_NS = 50_000_000;
-  private static final long PATIENCE_NS = 90_000_000_000L;
+  private static final long PATIENCE_NS = 150_000_000_000L;
   /** Longer than anything that may hold up a stop hangs. */
   private static final long STOP_NS = 40_000_000_000L;
 
@@ -35,7 +35,6 @@ final class RunUsers implements FaultInjector.Users {
   private final SplittableRandom chance;
   private final List<String> hosts;
   private final EventLog log;
-  private final MoveTracker tracker;
   private final VirtualTime time;
   private final Truth truth;
   private final List<Owner> owners = new ArrayList<>();
@@ -46,13 +45,12 @@ final class RunUsers implements FaultInjector.Users {
   private boolean isDue;
 
   RunUsers(
-      VirtualCluster cluster, RunSettings settings, SplittableRandom chance, List<String> hosts, EventLog log, MoveTracker tracker) {
+      VirtualCluster cluster, RunSettings settings, SplittableRandom chance, List<String> hosts, EventLog log) {
     this.cluster = cluster;
     this.settings = settings;
     this.chance = chance;
     this.hosts = hosts;
     this.log = log;
-    this.tracker = tracker;
     this.time = cluster.time();
     this.truth = cluster.truth();
   }
@@ -140,7 +138,8 @@ final class RunUsers implements FaultInjector.Users {
         return;
       }
       find();
-      if (!cluster.isUp(at)) {
+      // A node that has it not would pass the command on, and that may be lost.
+      if (!cluster.isUp(at) || !truth.runningOn(container).contains(at)) {
         later();
         return;
       }
@@ -208,6 +207,9 @@ final class RunUsers implements FaultInjector.Users {
     /** Looks whether an answer is still to be expected. */
     void look() {
       if (asked.isPresent() && (asked.get().isDead() || isExcused || time.nowNs() - askedAtNs > PATIENCE_NS)) {
+        if (!asked.get().isDead() && !isExcused) {
+          truth.accuse("I3", "the owner of " + container + " has got no answer from node " + asked.get().host());
+        }
         asked = Optional.empty();
         asks++;
         if (isBorn) {

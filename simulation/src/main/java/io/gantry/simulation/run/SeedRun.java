@@ -46,7 +46,8 @@ public final class SeedRun {
   private long completed;
   private long rolledBack;
 
-  private SeedRun(VirtualActorSystem actors, RunSettings settings, long seed, List<Fault> plan, Coverage coverage, boolean isTraced) {
+  private SeedRun(
+      VirtualActorSystem actors, RunSettings settings, long seed, List<Fault> plan, Coverage coverage, boolean isTraced) {
     this.settings = settings;
     this.seed = seed;
     this.plan = plan;
@@ -73,7 +74,7 @@ public final class SeedRun {
                 .withSettings(node -> node.withMovesMax(movesMaxOut, movesMaxIn)));
     this.time = cluster.time();
     this.truth = cluster.truth();
-    this.users = new RunUsers(cluster, settings, chance.split(), hosts, log, tracker);
+    this.users = new RunUsers(cluster, settings, chance.split(), hosts, log);
     this.faults = new FaultInjector(cluster, tracker, plan, coverage, log, users);
     truth.listen(seen);
     cluster.onDeath(this::died);
@@ -115,12 +116,15 @@ public final class SeedRun {
       mend();
       var limitNs = time.nowNs() + ORDER_NS;
       if (!stepUntil(limitNs, this::isInOrder) && !truth.isBroken()) {
-        truth.accuse("I3", "within " + ORDER_NS / 1_000_000_000 + " s after the last fault not everything was in order: " + disorder());
+        truth.accuse(
+            "I3", "within " + ORDER_NS / 1_000_000_000 + " s after the last fault not everything was in order: " + disorder());
       }
       if (!truth.isBroken()) {
         users.prove();
         if (!stepUntil(time.nowNs() + ORDER_NS, () -> users.isProven() && isInOrder()) && !truth.isBroken()) {
-          truth.accuse("I3", "a container could not be moved or stopped after everything was in order: " + users.unproven() + disorder());
+          truth.accuse(
+              "I3",
+              "a container could not be moved or stopped after everything was in order: " + users.unproven() + disorder());
         }
       }
       for (var violation : truth.violations()) {

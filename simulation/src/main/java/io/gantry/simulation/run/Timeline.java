@@ -11,7 +11,8 @@ public final class Timeline {
   /** Diagrams of more lines than that are not read. */
   private static final int DIAGRAM_LINES_MAX = 120;
 
-  private static final Set<String> CHATTER = Set.of("Holdings", "HoldingsVersion", "HoldingsWanted", "Hello", "Working", "RoundSent");
+  private static final Set<String> CHATTER =
+      Set.of("Holdings", "HoldingsVersion", "HoldingsWanted", "Hello", "Working", "RoundSent");
 
   private Timeline() {}
 
@@ -68,8 +69,8 @@ public final class Timeline {
 
   private static void diagramLine(Entry entry, List<String> lines) {
     switch (entry.kind()) {
-      case MESSAGE -> lines.add("  %s->>%s: %s %s".formatted(entry.where(), entry.other(), entry.what(), entry.about()).stripTrailing());
-      case LOST -> lines.add("  %s--x%s: %s %s".formatted(entry.where(), entry.other(), entry.what(), entry.about()).stripTrailing());
+      case MESSAGE -> lines.add(arrow(entry, "->>"));
+      case LOST -> lines.add(arrow(entry, "--x"));
       case PHASE -> lines.add("  Note over %s: %s".formatted(entry.where(), entry.what()));
       case EFFECT -> lines.add("  Note over %s: %s".formatted(entry.where(), entry.what().replace("ledger.", "ledger ")));
       case COPY -> lines.add("  Note over %s: %s is %s".formatted(entry.where(), entry.about(), entry.what()));
@@ -86,6 +87,10 @@ public final class Timeline {
       }
       case USER -> {}
     }
+  }
+
+  private static String arrow(Entry entry, String sign) {
+    return "  %s%s%s: %s %s".formatted(entry.where(), sign, entry.other(), entry.what(), entry.about()).stripTrailing();
   }
 
   /** Some host that the diagram has already. */

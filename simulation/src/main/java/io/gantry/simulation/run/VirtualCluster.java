@@ -139,7 +139,8 @@ public final class VirtualCluster implements AutoCloseable {
     this.setup = setup;
     this.truth = new Truth(time::nowNs);
     this.network =
-        new StandInNetwork(time, setup.links(), new SplittableRandom(setup.seed() ^ 0x5DEECE66DL), setup.messages(), setup.wire());
+        new StandInNetwork(
+            time, setup.links(), new SplittableRandom(setup.seed() ^ 0x5DEECE66DL), setup.messages(), setup.wire());
     this.pages = new StandInPageLinks(network);
   }
 
@@ -219,7 +220,8 @@ public final class VirtualCluster implements AutoCloseable {
         new WatchedLedger(
             truth, life, FileLedger.open(there.disk().storage(life, 0), () -> "%016x".formatted(ledgerId(host))))) {
       for (var container : containers) {
-        var handle = engine.create(new ContainerSpec(container, spec.command(), Map.of(), Path.of("/"), directories.create(container)));
+        var directory = directories.create(container);
+        var handle = engine.create(new ContainerSpec(container, spec.command(), Map.of(), Path.of("/"), directory));
         ledger.append(LedgerEntry.born(container, 1, handle, spec));
       }
     }
@@ -248,7 +250,8 @@ public final class VirtualCluster implements AutoCloseable {
     agent.life.end();
     network.vanish(host);
     truth.agentDied(truth.host(host));
-    // Its actors are left alone until the run is over: nothing that they still do reaches anybody, and Akka lets go of what an actor
+    // Its actors are left alone until the run is over: nothing that they still do reaches anybody, and Akka lets go of what an
+    // actor
     // has watched in an order that differs from run to run.
     onDeath.accept(agent.life);
   }

@@ -25,8 +25,9 @@ final class Plot {
 
   String svg() {
     var text = new StringBuilder();
-    line(text, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">", WIDTH,
-        HEIGHT * curves.size());
+    line(
+        text, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">",
+        WIDTH, HEIGHT * curves.size());
     line(text, "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>");
     for (var i = 0; i < curves.size(); i++) {
       draw(text, curves.get(i), i * HEIGHT);
@@ -63,7 +64,8 @@ final class Plot {
   }
 
   private static String number(double value) {
-    return value >= 1e6 ? String.format(Locale.ROOT, "%.3g", value) : String.format(Locale.ROOT, value >= 100 ? "%.0f" : "%.1f", value);
+    var format = value >= 1e6 ? "%.3g" : value >= 100 ? "%.0f" : "%.1f";
+    return String.format(Locale.ROOT, format, value);
   }
 
   private static void line(StringBuilder text, String format, Object... values) {

@@ -8,7 +8,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * An experiment: containers of given kinds on nodes that are joined by a given network are moved, each to another node as soon as its
+ * An experiment: containers of given kinds on nodes that are joined by a given network are moved, each to another node as soon as
+ * its
  * last move has ended. The actors and their decisions are the real ones; only time, engine and network are models.
  *
  * <pre>{@code

@@ -24,7 +24,8 @@ public record ScenarioResult(Scenario scenario, List<Move> moves, long virtualNs
    * @param rounds of pre-copy
    */
   public record Move(
-      String kind, String container, Result outcome, double pauseMs, double predictedPauseMs, double totalMs, long bytes, int rounds) {}
+      String kind, String container, Result outcome, double pauseMs, double predictedPauseMs, double totalMs, long bytes,
+      int rounds) {}
 
   public ScenarioResult {
     moves = List.copyOf(moves);
@@ -60,7 +61,8 @@ public record ScenarioResult(Scenario scenario, List<Move> moves, long virtualNs
     for (var move : moves) {
       text.append(
           String.format(
-              Locale.ROOT, "%s,%s,%s,%.3f,%.3f,%.3f,%d,%d\r\n", move.kind(), move.container(), word(move.outcome()), move.pauseMs(),
+              Locale.ROOT, "%s,%s,%s,%.3f,%.3f,%.3f,%d,%d\r\n", move.kind(), move.container(), word(move.outcome()),
+              move.pauseMs(),
               move.predictedPauseMs(), move.totalMs(), move.bytes(), move.rounds()));
     }
     return text.toString();

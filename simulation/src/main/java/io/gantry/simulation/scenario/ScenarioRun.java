@@ -145,7 +145,8 @@ final class ScenarioRun {
       var hasStood = outcome.pauseMs() > 0;
       moves.add(
           new ScenarioResult.Move(
-              kind, container, outcome.outcome(), hasStood ? pausesNs.getOrDefault(container, 0L) / 1e6 : 0, outcome.predictedPauseMs(),
+              kind, container, outcome.outcome(), hasStood ? pausesNs.getOrDefault(container, 0L) / 1e6 : 0,
+              outcome.predictedPauseMs(),
               outcome.totalMs(), outcome.bytesSent(), outcome.rounds().size()));
       if (outcome.outcome() == MigrationOutcome.Result.COMPLETED) {
         at = to;

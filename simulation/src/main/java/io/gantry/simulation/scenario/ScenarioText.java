@@ -74,8 +74,8 @@ public final class ScenarioText {
       case "container" -> container(words);
       default ->
           throw new IllegalArgumentException(
-              "'" + words[0] + "' is not known; a line begins with nodes, moves, seed, pause-budget, deadline, when-stalled, network"
-                  + " or container.");
+              "'" + words[0] + "' is not known; a line begins with nodes, moves, seed, pause-budget, deadline, when-stalled,"
+                  + " network or container.");
     }
   }
 
@@ -161,7 +161,8 @@ public final class ScenarioText {
           case "ms" -> 1e6;
           case "s" -> 1e9;
           case "m" -> 60e9;
-          default -> throw new IllegalArgumentException("'" + text + "' is not a duration; write for instance 20ms, 50us or 1.5s.");
+          default ->
+              throw new IllegalArgumentException("'" + text + "' is not a duration; write for instance 20ms, 50us or 1.5s.");
         };
     return Duration.ofNanos((long) (Double.parseDouble(matcher[0]) * scale));
   }

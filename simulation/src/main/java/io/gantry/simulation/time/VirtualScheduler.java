@@ -25,7 +25,8 @@ public final class VirtualScheduler extends AbstractScheduler {
 
   @Override
   @Deprecated // by Akka, which leaves it abstract
-  public Cancellable schedule(FiniteDuration initialDelay, FiniteDuration interval, Runnable runnable, ExecutionContext executor) {
+  public Cancellable schedule(
+      FiniteDuration initialDelay, FiniteDuration interval, Runnable runnable, ExecutionContext executor) {
     var repeated = new Repeated(time, interval.toNanos(), runnable);
     repeated.next(initialDelay.toNanos());
     return repeated;

@@ -80,7 +80,8 @@ class ScenarioTest {
 
   @Test
   void aMistakeInATextNamesItsLine() {
-    assertThatThrownBy(() -> ScenarioText.parse("nodes 2\nrain on\n")).hasMessageContaining("Line 2").hasMessageContaining("'rain'");
+    assertThatThrownBy(() -> ScenarioText.parse("nodes 2\nrain on\n"))
+        .hasMessageContaining("Line 2").hasMessageContaining("'rain'");
     assertThatThrownBy(() -> ScenarioText.parse("nodes two")).hasMessageContaining("Line 1").hasMessageContaining("'two'");
     assertThatThrownBy(() -> ScenarioText.parse("container c sice=1MiB")).hasMessageContaining("'sice' is not known");
     assertThatThrownBy(() -> ScenarioText.parse("moves 3").run()).hasMessageContaining("at least one kind");
