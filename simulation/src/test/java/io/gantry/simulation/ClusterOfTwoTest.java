@@ -39,11 +39,13 @@ import java.util.concurrent.TimeUnit;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.slf4j.LoggerFactory;
 
 /** Two real actor systems in a real cluster, with real page streams and real ledgers on disk; only the engines are stand-ins. */
+@Tag("long")
 class ClusterOfTwoTest {
   private static final Duration LONG = Duration.ofSeconds(15);
 

@@ -20,6 +20,7 @@ import java.util.SplittableRandom;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Predicate;
 
 /** Those who let containers be born, moved, cancelled and stopped in a run. One thread. */
 final class RunUsers implements FaultInjector.Users {
@@ -35,6 +36,7 @@ final class RunUsers implements FaultInjector.Users {
   private final SplittableRandom chance;
   private final List<String> hosts;
   private final EventLog log;
+  private final Predicate<String> isMoving;
   private final VirtualTime time;
   private final Truth truth;
   private final List<Owner> owners = new ArrayList<>();
@@ -44,13 +46,16 @@ final class RunUsers implements FaultInjector.Users {
   private boolean isStopped;
   private boolean isDue;
 
+  /** @param isMoving whether a container is in a move, on either side */
   RunUsers(
-      VirtualCluster cluster, RunSettings settings, SplittableRandom chance, List<String> hosts, EventLog log) {
+      VirtualCluster cluster, RunSettings settings, SplittableRandom chance, List<String> hosts, EventLog log,
+      Predicate<String> isMoving) {
     this.cluster = cluster;
     this.settings = settings;
     this.chance = chance;
     this.hosts = hosts;
     this.log = log;
+    this.isMoving = isMoving;
     this.time = cluster.time();
     this.truth = cluster.truth();
   }
@@ -139,7 +144,7 @@ final class RunUsers implements FaultInjector.Users {
       }
       find();
       // A node that has it not would pass the command on, and that may be lost.
-      if (!cluster.isUp(at) || !truth.runningOn(container).contains(at)) {
+      if (!cluster.isUp(at) || !truth.runningOn(container).contains(at) || isMoving.test(container)) {
         later();
         return;
       }

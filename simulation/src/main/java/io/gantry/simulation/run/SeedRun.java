@@ -74,7 +74,7 @@ public final class SeedRun {
                 .withSettings(node -> node.withMovesMax(movesMaxOut, movesMaxIn)));
     this.time = cluster.time();
     this.truth = cluster.truth();
-    this.users = new RunUsers(cluster, settings, chance.split(), hosts, log);
+    this.users = new RunUsers(cluster, settings, chance.split(), hosts, log, this::isMoving);
     this.faults = new FaultInjector(cluster, tracker, plan, coverage, log, users);
     truth.listen(seen);
     cluster.onDeath(this::died);
@@ -174,6 +174,10 @@ public final class SeedRun {
       return "the move " + move.migration + " is in phase " + move.phase + " on " + move.host;
     }
     return users.disorder();
+  }
+
+  private boolean isMoving(String container) {
+    return tracker.moves().stream().anyMatch(move -> move.container.equals(container));
   }
 
   private void died(Life life) {
