@@ -81,6 +81,7 @@ public final class IncomingMigration {
   private final Setup setup;
   private final DestinationRules transition;
   private final BlockingLane lane;
+  private final Behavior<Message> running;
   private final ActorRef<LedgerActor.Reply> ledgerReplies;
   private LedgerEntry entry;
   private Phase phase;
@@ -101,6 +102,7 @@ public final class IncomingMigration {
     this.transition = setup.world().rules().destination().apply(setup.plan());
     this.lane = new BlockingLane(setup.world().blocking());
     this.ledgerReplies = context.messageAdapter(LedgerActor.Reply.class, LedgerReplied::new);
+    this.running = running();
   }
 
   /** An offer that nothing known here speaks against. */
@@ -160,7 +162,7 @@ public final class IncomingMigration {
           .info("Migration {} of container {}, arriving: {}", migration(), setup.plan().container(), step.phase().title());
     }
     phase = step.phase();
-    Behavior<Message> next = running();
+    var next = running;
     for (var action : step.actions()) {
       perform(action);
       if (action instanceof Action.Finish) {

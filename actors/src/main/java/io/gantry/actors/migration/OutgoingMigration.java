@@ -90,6 +90,7 @@ public final class OutgoingMigration {
   private final SourceRules transition;
   private final MoveFigures figures;
   private final BlockingLane lane;
+  private final Behavior<Message> running;
   private final ContainerHandle handle;
   private final ActorRef<LedgerActor.Reply> ledgerReplies;
   private LedgerEntry entry;
@@ -110,6 +111,7 @@ public final class OutgoingMigration {
     this.handle = entry.handle()
         .orElseThrow(() -> new IllegalStateException("The ledger does not say where container " + entry.container() + " is."));
     this.ledgerReplies = context.messageAdapter(LedgerActor.Reply.class, LedgerReplied::new);
+    this.running = running();
   }
 
   /** A new move. */
@@ -168,7 +170,7 @@ public final class OutgoingMigration {
           .info("Migration {} of container {}: {}", setup.plan().migration(), setup.plan().container(), step.phase().title());
     }
     phase = step.phase();
-    Behavior<Message> next = running();
+    var next = running;
     for (var action : step.actions()) {
       perform(action);
       if (action instanceof Action.Finish) {

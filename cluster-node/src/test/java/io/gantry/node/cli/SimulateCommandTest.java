@@ -29,12 +29,12 @@ class SimulateCommandTest {
 
   @Test
   void aMistakeIsFoundShrunkAndShown() {
-    Invocation result = Invocation.of("simulate", "--seeds", "30", "--mutation", "run-when-held", "--json");
+    Invocation result = Invocation.of("simulate", "--seeds", "30", "--mutation", "run-when-undecided", "--json");
     assertThat(result.status()).isEqualTo(ExitCode.CHECK_FAILED.status());
     var violation = result.json().path("violations").path(0);
     assertThat(violation.path("invariant").asText()).isEqualTo("I1");
     assertThat(violation.path("faults").size()).as("shrunk to what it needs").isLessThanOrEqualTo(1);
-    assertThat(violation.path("timeline").toString()).contains("BROKEN I1").contains("Ready");
+    assertThat(violation.path("timeline").toString()).contains("BROKEN I1").contains("Query");
     assertThat(violation.path("diagram").asText()).startsWith("sequenceDiagram").contains("->>");
   }
 

@@ -39,6 +39,23 @@ public final class FaultPlan {
                   pair(FaultKind.USER_CANCEL, MovePhase.source("PreCopying")),
                   pair(FaultKind.ENGINE_FAILURE, MovePhase.source("Freezing"))));
 
+  /** One plan in so many has one of these as well. */
+  private static final int RECIPE_ONE_IN = 25;
+
+  /** Faults that are only dangerous one after the other, and that chance brings together too seldom. */
+  private static final List<List<Pair>> RECIPES =
+      List.of(
+          // RELEASED is on the disk though its writing failed; the destination holds a copy and cannot be told; the agent forgets.
+          List.of(
+              pair(FaultKind.LOST_WRITE, MovePhase.source("Releasing")),
+              pair(FaultKind.PARTITION, MovePhase.source("Releasing")),
+              pair(FaultKind.AGENT_CRASH, MovePhase.source("RollingBack"))),
+          // The destination owns the container, and neither side can remember having said so.
+          List.of(
+              pair(FaultKind.MESSAGE_LOSS, MovePhase.source("Activating")),
+              pair(FaultKind.AGENT_CRASH, MovePhase.destination("Starting")),
+              pair(FaultKind.AGENT_CRASH, MovePhase.source("Destroying"))));
+
   private record Pair(FaultKind kind, MovePhase phase) {}
 
   private static Pair pair(FaultKind kind, MovePhase phase) {
@@ -68,6 +85,13 @@ public final class FaultPlan {
         faults.add(fault(chance, drawn, 1));
       } else {
         faults.add(fault(chance, drawn, 1 + chance.nextInt(3)));
+      }
+    }
+    var seldom = chance.split();
+    if (seldom.nextInt(RECIPE_ONE_IN) == 0) {
+      var recipe = RECIPES.get(seldom.nextInt(RECIPES.size()));
+      if (recipe.stream().allMatch(pair -> kinds.contains(pair.kind()))) {
+        recipe.forEach(pair -> faults.add(fault(seldom, pair, 1)));
       }
     }
     return faults;
