@@ -9,7 +9,6 @@ import io.gantry.actors.ledger.LedgerEntry;
 import io.gantry.simulation.host.Life;
 import io.gantry.simulation.host.Truth;
 import io.gantry.simulation.run.EventLog.Kind;
-import io.gantry.simulation.run.MoveTracker.Move;
 import io.gantry.simulation.time.VirtualTime;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -375,11 +374,6 @@ final class RunUsers implements FaultInjector.Users {
     owners.forEach(owner -> owner.isExcused |= owner.asked.isPresent());
     stopping.forEach((container, _) -> truth.mustGoOnIfThere(container));
     stopping.clear();
-  }
-
-  /** The actor of a move fails. */
-  void failed(Move move) {
-    log.add(time.nowNs(), Kind.USER, move.host, "", "may hear nothing", move.container);
   }
 
   @Override

@@ -247,7 +247,6 @@ public final class SeedRun {
     public void failing(Move move) {
       faults.failed(move);
       log.add(time.nowNs(), Kind.FAULT, move.host, "", "the actor of the move fails", move.migration);
-      users.failed(move);
     }
   }
 }
