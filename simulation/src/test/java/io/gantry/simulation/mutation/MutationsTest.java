@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The simulation sees every mistake that it knows of. */
 class MutationsTest {
@@ -43,7 +44,15 @@ class MutationsTest {
     return Mutations.all().stream().map(Mutation::name).filter(name -> !name.equals(SELDOM)).toList();
   }
 
+  /** One for each invariant. */
   @ParameterizedTest
+  @ValueSource(strings = {"take-back-unasked", "destroy-too-early", "never-ask", "keep-what-is-discarded", "skip-the-freeze"})
+  void aCoarseMistakeIsSeenAtOnce(String name) {
+    assertThat(seedsUntilSeen(name, RunSettings.exploring(), 100)).isPositive();
+  }
+
+  @ParameterizedTest
+  @Tag("long")
   @MethodSource("usual")
   void aMistakeIsSeen(String name) {
     assertThat(seedsUntilSeen(name, RunSettings.exploring(), SEEDS_MAX)).isPositive();

@@ -58,7 +58,7 @@ class SeedRunTest {
 
   @Test
   void noSeedBreaksAnInvariant() {
-    explore(EXPLORING, 1, 2_000);
+    explore(EXPLORING, 1, 1_000);
   }
 
   @Test
