@@ -5,6 +5,7 @@ import io.gantry.actors.ContainerInfo.Status;
 import io.gantry.actors.NodeCommand.Problem;
 import io.gantry.actors.ledger.LedgerEntry;
 import io.gantry.actors.link.Links;
+import io.gantry.actors.migration.IncomingMigration;
 import io.gantry.actors.migration.OutgoingMigration;
 import io.gantry.actors.protocol.CarriedSpec;
 import io.gantry.actors.protocol.ProtocolVersion;
@@ -19,11 +20,24 @@ import java.util.function.Consumer;
  * {@link NodeGuardian}'s thread.
  */
 final class CommandDesk {
+  /** Moves that wait for their turn. */
+  @FunctionalInterface
+  interface Waits {
+    /** Calls one off. @return whether there was one; it was answered then */
+    boolean cancel(NodeCommand.CancelMigration cancel);
+  }
+
+  /** What the one who asked for a cancelled move is told. */
+  static final String CANCELLED = "The move was cancelled by its user.";
+
   /** Starts the actor of a container that is to be born. */
   @FunctionalInterface
   interface Births {
     void begin(LedgerEntry arriving, ActorRef<NodeCommand.RunReply> replyTo);
   }
+
+  /** Most moves that wait for their turn. */
+  private static final int WAITING_MAX = 1024;
 
   private static final int CONSOLE_BYTES_MAX = 65_536;
 
@@ -35,6 +49,7 @@ final class CommandDesk {
   private final ActorRef<NodeGuardian.Message> self;
   private final String kernel;
   private final Births births;
+  private final Waits waits;
   private final Consumer<NodeCommand.SubscribeProgress> subscriptions;
 
   /** @param self the guardian, which is given the registry's answers; @param kernel release of this host's */
@@ -47,6 +62,7 @@ final class CommandDesk {
       ActorRef<NodeGuardian.Message> self,
       String kernel,
       Births births,
+      Waits waits,
       Consumer<NodeCommand.SubscribeProgress> subscriptions) {
     this.settings = settings;
     this.world = world;
@@ -56,6 +72,7 @@ final class CommandDesk {
     this.self = self;
     this.kernel = kernel;
     this.births = births;
+    this.waits = waits;
     this.subscriptions = subscriptions;
   }
 
@@ -65,6 +82,7 @@ final class CommandDesk {
       case NodeCommand.StopContainer stop -> locate(stop, stop.name(), forwarded);
       case NodeCommand.MigrateContainer migrate -> locate(migrate, migrate.name(), forwarded);
       case NodeCommand.CancelMigration cancel -> locate(cancel, cancel.name(), forwarded);
+      case NodeCommand.ResolveContainer resolve -> onResolve(resolve, forwarded);
       case NodeCommand.DescribeContainer describe -> locate(describe, describe.name(), forwarded);
       case NodeCommand.ReadConsole read -> locate(read, read.name(), forwarded);
       case NodeCommand.ListContainers(var replyTo) -> registry.tell(new Registry.ListAll(replyTo));
@@ -90,6 +108,7 @@ final class CommandDesk {
       case NodeCommand.StopContainer stop -> elsewhere(stop, stop.name(), stop.replyTo(), forwarded, info);
       case NodeCommand.MigrateContainer migrate -> elsewhere(migrate, migrate.name(), migrate.replyTo(), forwarded, info);
       case NodeCommand.CancelMigration cancel -> elsewhere(cancel, cancel.name(), cancel.replyTo(), forwarded, info);
+      case NodeCommand.ResolveContainer resolve -> onResolve(resolve, forwarded, info);
       case NodeCommand.DescribeContainer describe -> elsewhere(describe, describe.name(), describe.replyTo(), forwarded, info);
       case NodeCommand.ReadConsole read -> elsewhere(read, read.name(), read.replyTo(), forwarded, info);
       case NodeCommand.ListContainers _, NodeCommand.ListNodes _, NodeCommand.SubscribeProgress _ -> {}
@@ -124,6 +143,7 @@ final class CommandDesk {
       case NodeCommand.StopContainer stop -> actor.tell(new ContainerActor.Stop(stop.replyTo()));
       case NodeCommand.MigrateContainer migrate -> admitMove(migrate, actor);
       case NodeCommand.CancelMigration cancel -> cancel(cancel);
+      case NodeCommand.ResolveContainer resolve -> resolve(resolve);
       case NodeCommand.DescribeContainer describe -> actor.tell(new ContainerActor.Describe(describe.replyTo()));
       case NodeCommand.ReadConsole read -> readConsole(read);
       case NodeCommand.RunContainer run -> run.replyTo().tell(nameTaken(run.name(), settings.name()));
@@ -201,14 +221,14 @@ final class CommandDesk {
     var problem = obstacleTo(migrate.to());
     if (problem.isPresent()) {
       migrate.replyTo().tell(problem.get());
-    } else if (tables.outgoing.size() >= settings.outgoingMax()) {
+    } else if (tables.waiting.size() >= WAITING_MAX) {
       migrate
           .replyTo()
           .tell(
               new NodeCommand.Rejected(
                   Problem.BUSY,
-                  "Node %s moves %d containers out already, as many as it may at a time; try again when one has ended."
-                      .formatted(settings.name(), tables.outgoing.size())));
+                  "On node %s %d moves wait for their turn already, as many as may; try again when some have ended."
+                      .formatted(settings.name(), tables.waiting.size())));
     } else {
       actor.tell(new ContainerActor.AdmitMove(migrate));
     }
@@ -235,14 +255,81 @@ final class CommandDesk {
   }
 
   private void cancel(NodeCommand.CancelMigration cancel) {
-    var move = tables.outgoing.values().stream().filter(running -> running.container().equals(cancel.name())).findFirst();
+    if (waits.cancel(cancel)) {
+      return;
+    }
+    var move = tables.outgoingOf(cancel.name());
     if (move.isEmpty()) {
       cancel.replyTo()
           .tell(new NodeCommand.Rejected(Problem.NOTHING_TO_CANCEL, "Container " + cancel.name() + " is in no move."));
       return;
     }
-    move.get().actor().tell(new OutgoingMigration.Cancel("The move was cancelled by its user."));
-    cancel.replyTo().tell(new NodeCommand.CancelAccepted(cancel.name()));
+    move.get().actor().tell(new OutgoingMigration.Cancel(CANCELLED, Optional.of(cancel.replyTo())));
+  }
+
+  // ── what a person knows ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Two nodes may have something of the container: it is for the one that waits. */
+  private void onResolve(NodeCommand.ResolveContainer resolve, boolean forwarded) {
+    if (isInMoveHere(resolve.name())) {
+      resolve(resolve);
+    } else {
+      registry.tell(
+          new Registry.LocateElsewhere<NodeGuardian.Message>(
+              resolve.name(), resolve.hostOff(), info -> new NodeGuardian.Located(resolve, forwarded, info), self));
+    }
+  }
+
+  private void onResolve(NodeCommand.ResolveContainer resolve, boolean forwarded, Optional<ContainerInfo> info) {
+    if (isInMoveHere(resolve.name())) {
+      resolve(resolve);
+    } else if (info.filter(known -> known.node().equals(resolve.hostOff())).isPresent()) {
+      resolve.replyTo()
+          .tell(
+              new NodeCommand.Rejected(
+                  Problem.NOT_IN_DOUBT,
+                  "As far as node %s knows, container %s is on node %s itself, and no other node waits with a copy of it."
+                      .formatted(settings.name(), resolve.name(), resolve.hostOff())));
+    } else {
+      elsewhere(resolve, resolve.name(), resolve.replyTo(), forwarded, info);
+    }
+  }
+
+  private boolean isInMoveHere(String container) {
+    return tables.outgoingOf(container).isPresent() || tables.incomingOf(container).isPresent();
+  }
+
+  private void resolve(NodeCommand.ResolveContainer resolve) {
+    var reason =
+        "A person has confirmed that the host of node " + resolve.hostOff() + " is off (gantry resolve).";
+    var replyTo = Optional.of(resolve.replyTo());
+    var out = tables.outgoingOf(resolve.name());
+    var in = tables.incomingOf(resolve.name());
+    var problem =
+        out.map(move -> obstacleTo(resolve, move.destination()))
+            .or(() -> in.map(move -> obstacleTo(resolve, move.source())))
+            .orElse(Optional.of("Container %s is not in doubt: it is in no move.".formatted(resolve.name())));
+    if (problem.isPresent()) {
+      resolve.replyTo().tell(new NodeCommand.Rejected(Problem.NOT_IN_DOUBT, problem.get()));
+    } else if (out.isPresent()) {
+      out.get().actor().tell(new OutgoingMigration.ConfirmOff(reason, replyTo));
+    } else {
+      in.get().actor().tell(new IncomingMigration.ConfirmOff(reason, replyTo));
+    }
+  }
+
+  private Optional<String> obstacleTo(NodeCommand.ResolveContainer resolve, String peer) {
+    if (!peer.equals(resolve.hostOff())) {
+      return Optional.of(
+          "Container %s on node %s has to do with node %s, not with %s; say --host-is-off %s if that one is off."
+              .formatted(resolve.name(), settings.name(), peer, resolve.hostOff(), peer));
+    }
+    if (tables.isReachable(peer)) {
+      return Optional.of(
+          "Node %s can be reached right now, so its host is not off; what becomes of container %s is decided by asking it."
+              .formatted(peer, resolve.name()));
+    }
+    return Optional.empty();
   }
 
   private void readConsole(NodeCommand.ReadConsole read) {

@@ -53,6 +53,9 @@ final class ContainerActor {
   /** The move has ended, and the container is still this host's; when it is not, this actor is stopped. */
   record MoveEnded(LedgerEntry entry) implements Message {}
 
+  /** Another host owns it at a later epoch; what is here goes. @param epoch of the other host */
+  record GiveWay(long epoch, String reason) implements Message {}
+
   record Describe(ActorRef<NodeCommand.DescribeReply> replyTo) implements Message {}
 
   private record Look() implements Message {}
@@ -85,6 +88,8 @@ final class ContainerActor {
 
   record Setup(World world, NodeSettings settings, String name, ActorRef<LedgerActor.Message> ledger, ActorRef<Notice> node) {}
 
+  private static final Duration GIVE_WAY_AGAIN = Duration.ofSeconds(5);
+
   private final ActorContext<Message> context;
   private final TimerScheduler<Message> timers;
   private final Setup setup;
@@ -98,6 +103,8 @@ final class ContainerActor {
   private String note = "";
   private boolean isMoving;
   private boolean isLooking;
+  private boolean isGivingWay;
+  private Optional<GiveWay> givesWay = Optional.empty();
   private String birthFailure = "";
 
   private ContainerActor(ActorContext<Message> context, TimerScheduler<Message> timers, Setup setup, LedgerEntry entry) {
@@ -158,6 +165,7 @@ final class ContainerActor {
         .onMessage(AdmitMove.class, this::onAdmitMove)
         .onMessage(MoveShown.class, this::onMoveShown)
         .onMessage(MoveEnded.class, this::onMoveEnded)
+        .onMessage(GiveWay.class, this::onGiveWay)
         .onMessage(Describe.class, this::onDescribe)
         .onMessage(Described.class, this::onDescribed)
         .onMessage(Look.class, _ -> look())
@@ -273,6 +281,11 @@ final class ContainerActor {
                     NodeCommand.Problem.FAILED, "While " + failed.what() + " container " + setup.name() + ": "
                         + failed.reason())));
     stopping.clear();
+    if (isGivingWay) {
+      context.getLog().error("Container {} could not be removed: {}; it is tried again", setup.name(), failed.reason());
+      isGivingWay = false;
+      givesWay.ifPresent(wish -> timers.startSingleTimer(wish, GIVE_WAY_AGAIN));
+    }
     return Behaviors.same();
   }
 
@@ -285,7 +298,7 @@ final class ContainerActor {
   }
 
   private Behavior<Message> look() {
-    if (isLooking || isMoving || status == Status.EXITED || !stopping.isEmpty()) {
+    if (isLooking || isMoving || status == Status.EXITED || !stopping.isEmpty() || isGivingWay) {
       return Behaviors.same();
     }
     isLooking = true;
@@ -307,7 +320,7 @@ final class ContainerActor {
 
   private Behavior<Message> onLooked(Looked looked) {
     isLooking = false;
-    if (isMoving || !stopping.isEmpty()) {
+    if (isMoving || !stopping.isEmpty() || isGivingWay) {
       return Behaviors.same();
     }
     if (!looked.alive()) {
@@ -396,6 +409,10 @@ final class ContainerActor {
               NodeCommand.Problem.BUSY, "Container " + setup.name()
                   + " is in a move already; wait until it has ended, or cancel it."));
     }
+    if (isGivingWay) {
+      return Optional.of(
+          new NodeCommand.Rejected(NodeCommand.Problem.BUSY, "Container " + setup.name() + " is just being removed here. " + note));
+    }
     if (!stopping.isEmpty()) {
       return Optional.of(
           new NodeCommand.Rejected(NodeCommand.Problem.BUSY, "Container " + setup.name() + " is just being stopped."));
@@ -422,13 +439,29 @@ final class ContainerActor {
     status = Status.RUNNING;
     note = "";
     show();
-    return look();
+    return givesWay.isPresent() ? onGiveWay(givesWay.get()) : look();
+  }
+
+  /** It must not run in two places: what has the earlier epoch is removed, whatever it does. */
+  private Behavior<Message> onGiveWay(GiveWay wish) {
+    if (wish.epoch() <= entry.epoch() || isGivingWay || starting.isPresent() || !stopping.isEmpty()) {
+      return Behaviors.same();
+    }
+    givesWay = Optional.of(wish);
+    if (!isMoving) {
+      context.getLog().error("Container {} is removed here: {}", setup.name(), wish.reason());
+      isGivingWay = true;
+      note = wish.reason();
+      show();
+      destroy(false);
+    }
+    return Behaviors.same();
   }
 
   // ── end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private Behavior<Message> onStop(Stop stop) {
-    if (starting.isPresent() || isMoving) {
+    if (starting.isPresent() || isMoving || isGivingWay) {
       obstacle().ifPresent(stop.replyTo()::tell);
       return Behaviors.same();
     }

@@ -53,6 +53,15 @@ public sealed interface NodeCommand extends WireMessage {
   /** Calls off the running move of a container; possible until the commit. The one who asked for the move gets its outcome. */
   record CancelMigration(String name, ActorRef<CancelReply> replyTo) implements NodeCommand {}
 
+  /**
+   * A person vouches for it that a host is off, and whatever it had of the container with it. The node that waits for that host
+   * then decides as if the host had said so: a source in doubt takes the container back, a destination that holds a copy lets
+   * it run. If the host is not off, two copies may run until the two meet again.
+   *
+   * @param hostOff name of the node whose host is off
+   */
+  record ResolveContainer(String name, String hostOff, ActorRef<ResolveReply> replyTo) implements NodeCommand {}
+
   /** All containers of the cluster as this node knows them. */
   record ListContainers(ActorRef<ContainerList> replyTo) implements NodeCommand {}
 
@@ -89,6 +98,9 @@ public sealed interface NodeCommand extends WireMessage {
   /** Answer to {@link CancelMigration}. */
   sealed interface CancelReply extends WireMessage permits CancelAccepted, Rejected {}
 
+  /** Answer to {@link ResolveContainer}. */
+  sealed interface ResolveReply extends WireMessage permits Resolved, Rejected {}
+
   /** Answer to {@link DescribeContainer}. */
   sealed interface DescribeReply extends WireMessage permits Description, Rejected {}
 
@@ -104,8 +116,16 @@ public sealed interface NodeCommand extends WireMessage {
   /** The move has ended, or is in doubt and goes on by itself. */
   record MigrationEnded(MigrationOutcome outcome) implements MigrateReply {}
 
-  /** The move will be undone unless it has been committed meanwhile. */
+  /** The move has been undone; the container runs where it was. */
   record CancelAccepted(String name) implements CancelReply {}
+
+  /**
+   * The container runs.
+   *
+   * @param node where
+   * @param epoch with which
+   */
+  record Resolved(String name, String node, long epoch) implements ResolveReply {}
 
   record ContainerList(List<ContainerInfo> containers) implements WireMessage {
     public ContainerList {
@@ -134,7 +154,7 @@ public sealed interface NodeCommand extends WireMessage {
 
   /** The command was not carried out, and nothing was left half-done. */
   record Rejected(Problem problem, String sentence)
-      implements RunReply, StopReply, MigrateReply, CancelReply, DescribeReply, ConsoleReply {}
+      implements RunReply, StopReply, MigrateReply, CancelReply, ResolveReply, DescribeReply, ConsoleReply {}
 
   /** Why a command was not carried out; the command line turns these into exit codes. */
   enum Problem {
@@ -150,6 +170,8 @@ public sealed interface NodeCommand extends WireMessage {
     EXITED,
     /** There is no move to cancel, or it has been committed. */
     NOTHING_TO_CANCEL,
+    /** The container does not wait for that host, or the host can be reached. */
+    NOT_IN_DOUBT,
     /** The engine or the ledger failed; the sentence says how. */
     FAILED
   }

@@ -68,6 +68,14 @@ public final class NodeGuardian {
 
   private record ContainerStopped(String container, ActorRef<ContainerActor.Message> actor) implements Message {}
 
+  /** A move that waits for its turn has waited until its deadline. */
+  private record WaitEnded(String migration) implements Message {}
+
+  /** Time to look whether a host is to be fenced. */
+  private record LookAtDoubts() implements Message {}
+
+  private record FencingEnded(String migration, FencingCommand.Outcome outcome) implements Message {}
+
   private record OutgoingStopped(String migration) implements Message {}
 
   private record IncomingStopped(String migration) implements Message {}
@@ -97,6 +105,9 @@ public final class NodeGuardian {
   private final NodeTables tables;
   private final PeerDesk peerDesk;
   private final CommandDesk commandDesk;
+  private final FencingDesk fencingDesk;
+  /** Moves whose note is shown with the container. */
+  private final Set<String> noted = new HashSet<>();
   private final Set<String> answered = new HashSet<>();
   private final Map<ActorRef<MigrationProgress>, Optional<String>> subscribers = new LinkedHashMap<>();
   private PauseModel pauses = PauseModel.INITIAL;
@@ -140,7 +151,13 @@ public final class NodeGuardian {
             (arriving, footprint) -> startIncoming(IncomingMigration::begin, arriving, Optional.of(footprint)));
     this.commandDesk =
         new CommandDesk(settings, world, tables, links, registry, context.getSelf(), facts.kernelRelease(), this::bear,
-            this::subscribe);
+            this::cancelWaiting, this::subscribe);
+    this.fencingDesk =
+        new FencingDesk(
+            settings.fencing(), world, tables, (migration, outcome) -> self.tell(new FencingEnded(migration, outcome)), fences());
+    if (settings.fencing().isOn()) {
+      context.scheduleOnce(FencingDesk.LOOK, self, new LookAtDoubts());
+    }
     tables.view.entries().forEach(entry -> recover(entry.container()));
     ready.accept(context.spawn(localCommands(inbound), "local-commands"));
   }
@@ -184,6 +201,12 @@ public final class NodeGuardian {
                 recover(container);
               }
             }
+            case WaitEnded(var migration) -> onWaitEnded(migration);
+            case LookAtDoubts() -> {
+              fencingDesk.look();
+              context.scheduleOnce(FencingDesk.LOOK, context.getSelf(), new LookAtDoubts());
+            }
+            case FencingEnded(var migration, var outcome) -> fencingDesk.onEnded(migration, outcome);
             case OutgoingStopped(var migration) -> onOutgoingStopped(migration);
             case IncomingStopped(var migration) -> onIncomingStopped(migration);
             case SubscriberStopped(var subscriber) -> subscribers.remove(subscriber);
@@ -268,6 +291,7 @@ public final class NodeGuardian {
   private void adopt(LedgerEntry entry) {
     tables.containers.put(entry.container(),
         spawnContainer(entry.container(), ContainerActor.adopt(containerSetup(entry.container()), entry)));
+    peerDesk.onAdopted(entry);
   }
 
   private void bear(LedgerEntry arriving, ActorRef<NodeCommand.RunReply> replyTo) {
@@ -294,9 +318,11 @@ public final class NodeGuardian {
         hide(container);
         tables.view.entry(container).ifPresent(this::forgetUnfinished);
       }
-      case ContainerActor.MoveAdmitted(var command, var entry) ->
-          startOutgoing(OutgoingMigration::begin, nextMigrationId(), entry, command.to(), command.options(),
-              Optional.of(command));
+      case ContainerActor.MoveAdmitted(var command, var entry) -> {
+        tables.waiting.add(new NodeTables.Waiting(nextMigrationId(), command, entry, world.nowNs().getAsLong()));
+        startWaiting();
+        tables.waiting.stream().filter(move -> move.command() == command).findFirst().ifPresent(this::showWaiting);
+      }
     }
   }
 
@@ -314,7 +340,84 @@ public final class NodeGuardian {
 
   /** Never the same twice, whatever happens to this host's agent or disk. */
   private String nextMigrationId() {
-    return settings.name() + "." + ledgerId.substring(0, Math.min(8, ledgerId.length())) + "." + incarnation + "." + ++moves;
+    return migrationIdPrefix(settings.name(), ledgerId) + incarnation + "." + ++moves;
+  }
+
+  /** What the ids of all moves out of a host begin with. */
+  static String migrationIdPrefix(String node, String ledgerId) {
+    return node + "." + ledgerId.substring(0, Math.min(8, ledgerId.length())) + ".";
+  }
+
+  // ── moves that wait for their turn ───────────────────────────────────────────────────────────────────────────────
+
+  /** As many as may. */
+  private void startWaiting() {
+    while (!tables.waiting.isEmpty() && tables.outgoing.size() < settings.outgoingMax()) {
+      var move = tables.waiting.removeFirst();
+      var waited = Duration.ofNanos(world.nowNs().getAsLong() - move.sinceNs());
+      var left = move.command().options().deadline().minusMillis(waited.toMillis());
+      if (left.isPositive()) {
+        startOutgoing(OutgoingMigration::begin, move.migration(), move.entry(), move.command().to(),
+            move.command().options().withDeadline(left), Optional.of(move.command()));
+      } else {
+        endWaiting(move, Result.REFUSED, waitedTooLong(move));
+      }
+    }
+  }
+
+  private void showWaiting(NodeTables.Waiting move) {
+    var sentence = "It waits: " + limit();
+    context.getLog().info("Migration {} of container {}: {}", move.migration(), move.container(), sentence);
+    noted.add(move.migration());
+    tellContainer(move.container(), new ContainerActor.MoveShown(Status.MIGRATING, sentence));
+    tellProgress(
+        new MigrationProgress(
+            move.container(), move.migration(), settings.name(), move.command().to(), "Waiting", 0, 0, 0, 0, 0, 0, 0, sentence),
+        move.command().progress());
+    context.scheduleOnce(move.command().options().deadline(), context.getSelf(), new WaitEnded(move.migration()));
+  }
+
+  private String limit() {
+    return "node %s moves %d containers out already, as many as it may at a time.".formatted(settings.name(),
+        settings.outgoingMax());
+  }
+
+  private String waitedTooLong(NodeTables.Waiting move) {
+    return "The deadline of %d ms passed before the move could begin: %s".formatted(
+        move.command().options().deadline().toMillis(), limit());
+  }
+
+  private void onWaitEnded(String migration) {
+    tables.waiting.stream()
+        .filter(move -> move.migration().equals(migration))
+        .findFirst()
+        .ifPresent(
+            move -> {
+              tables.waiting.remove(move);
+              endWaiting(move, Result.REFUSED, waitedTooLong(move));
+            });
+  }
+
+  private boolean cancelWaiting(NodeCommand.CancelMigration cancel) {
+    var waiting = tables.waiting.stream().filter(move -> move.container().equals(cancel.name())).findFirst();
+    waiting.ifPresent(
+        move -> {
+          tables.waiting.remove(move);
+          endWaiting(move, Result.ROLLED_BACK, CommandDesk.CANCELLED);
+          cancel.replyTo().tell(new NodeCommand.CancelAccepted(cancel.name()));
+        });
+    return waiting.isPresent();
+  }
+
+  private void endWaiting(NodeTables.Waiting move, Result result, String reason) {
+    noted.remove(move.migration());
+    context.getLog().info("Migration {} of container {} ended {}: {}", move.migration(), move.container(), result, reason);
+    tellContainer(move.container(), new ContainerActor.MoveEnded(move.entry()));
+    move.command()
+        .replyTo()
+        .tell(
+            new NodeCommand.MigrationEnded(
+                MigrationOutcome.withoutFigures(move.container(), settings.name(), move.command().to(), result, reason)));
   }
 
   private void startOutgoing(
@@ -340,7 +443,12 @@ public final class NodeGuardian {
         answer(migration, outcome);
         tellContainer(outcome.container(), new ContainerActor.MoveShown(Status.IN_DOUBT, outcome.reason()));
       }
+      case OutgoingMigration.CancelAnswered(var replyTo, var reply) -> replyTo.tell(reply);
+      case OutgoingMigration.ResolveAnswered(var replyTo, var reply) -> replyTo.tell(reply);
       case OutgoingMigration.Ended(var migration, var outcome) -> {
+        fencingDesk.settled(migration);
+        noted.remove(migration);
+        tables.view.entry(outcome.container()).filter(entry -> entry.migration().equals(migration)).ifPresent(peerDesk::claim);
         if (outcome.outcome() == Result.COMPLETED) {
           forgetContainer(outcome.container()); // before the user hears of it, who may want it back at once
         } else {
@@ -351,6 +459,7 @@ public final class NodeGuardian {
         answered.remove(migration);
         tables.outgoing.remove(migration);
         finishOutgoing(migration, outcome.container());
+        startWaiting();
       }
     }
   }
@@ -408,17 +517,71 @@ public final class NodeGuardian {
 
   private void onProgress(MigrationProgress progress) {
     var move = tables.outgoing.get(progress.migration());
-    if (move != null) {
-      move.command().flatMap(NodeCommand.MigrateContainer::progress).ifPresent(listener -> listener.tell(progress));
+    tellProgress(
+        progress, move == null ? Optional.empty() : move.command().flatMap(NodeCommand.MigrateContainer::progress));
+    if (move == null) {
+      return;
     }
+    if (progress.phase().equals("Activating")) {
+      fencingDesk.waits(progress.migration(), progress.container(), move.destination());
+      noted.remove(progress.migration());
+      tellContainer(progress.container(), new ContainerActor.MoveShown(Status.RELEASED, ""));
+      return;
+    }
+    fencingDesk.settled(progress.migration());
+    if (!progress.sentence().isEmpty()) {
+      noted.add(progress.migration());
+      tellContainer(progress.container(), new ContainerActor.MoveShown(Status.MIGRATING, progress.sentence()));
+    } else if (!progress.phase().equals("Offering") && noted.remove(progress.migration())) {
+      // The next offer may be refused for the same reason; anything later was not.
+      tellContainer(progress.container(), new ContainerActor.MoveShown(Status.MIGRATING, ""));
+    }
+  }
+
+  private void tellProgress(MigrationProgress progress, Optional<ActorRef<MigrationProgress>> asker) {
+    asker.ifPresent(listener -> listener.tell(progress));
     subscribers.forEach(
         (subscriber, container) -> {
           if (container.isEmpty() || container.get().equals(progress.container())) {
             subscriber.tell(progress);
           }
         });
-    if (progress.phase().equals("Activating")) {
-      tellContainer(progress.container(), new ContainerActor.MoveShown(Status.RELEASED, ""));
+  }
+
+  // ── hosts that are off ───────────────────────────────────────────────────────────────────────────────────────────
+
+  private FencingDesk.Ends fences() {
+    return new FencingDesk.Ends() {
+      @Override
+      public void confirm(String migration, String reason) {
+        var out = tables.outgoing.get(migration);
+        if (out != null) {
+          out.actor().tell(new OutgoingMigration.ConfirmOff(reason, Optional.empty()));
+        }
+        var in = tables.incoming.get(migration);
+        if (in != null) {
+          in.actor().tell(new IncomingMigration.ConfirmOff(reason, Optional.empty()));
+        }
+      }
+
+      @Override
+      public void note(String migration, String sentence) {
+        var out = tables.outgoing.get(migration);
+        if (out != null) {
+          tellContainer(out.container(), new ContainerActor.MoveShown(Status.IN_DOUBT, sentence));
+        }
+        var in = tables.incoming.get(migration);
+        if (in != null) {
+          showIncoming(in.container(), Status.HELD, sentence);
+        }
+      }
+    };
+  }
+
+  private void showIncoming(String container, Status status, String sentence) {
+    var now = tables.shown.get(container);
+    if (now != null) {
+      show(new ContainerInfo(container, now.node(), now.epoch(), status, now.command(), now.initPid(), sentence));
     }
   }
 
@@ -457,6 +620,8 @@ public final class NodeGuardian {
     }
     var out = tables.outgoing.remove(migration);
     var in = tables.incoming.remove(migration);
+    fencingDesk.settled(migration);
+    startWaiting();
     var container = out != null ? out.container() : in == null ? "" : in.container();
     if (!container.isEmpty()) {
       // Not at once: what the failed actor had under way in the engine ends first.
@@ -503,8 +668,11 @@ public final class NodeGuardian {
 
   private void onIncoming(IncomingMigration.Notice notice) {
     switch (notice) {
+      case IncomingMigration.Entered(var migration, var phase) -> onEntered(migration, phase);
+      case IncomingMigration.ResolveAnswered(var replyTo, var reply) -> replyTo.tell(reply);
       case IncomingMigration.Ended(var migration, var entry, var result, var _) -> {
         tables.incoming.remove(migration);
+        fencingDesk.settled(migration);
         switch (result) {
           case RUNNING -> adopt(entry);
           case REFUSED, DISCARDED -> {
@@ -516,4 +684,17 @@ public final class NodeGuardian {
     }
   }
 
+  private void onEntered(String migration, DestinationTransition.Phase phase) {
+    var move = tables.incoming.get(migration);
+    if (move == null) {
+      return;
+    }
+    if (phase instanceof DestinationTransition.Holding) {
+      fencingDesk.waits(migration, move.container(), move.source());
+      showIncoming(
+          move.container(), Status.HELD, "A complete copy, frozen; it waits for the word of node " + move.source() + ".");
+    } else {
+      fencingDesk.settled(migration);
+    }
+  }
 }

@@ -21,6 +21,7 @@ import java.util.Objects;
  * @param outgoingMax most moves out of this node at a time; at least 1
  * @param incomingMax most moves into this node at a time; at least 1
  * @param watchInterval how often a container is looked at to see whether it still lives
+ * @param fencing what is done by itself about a host that cannot be reached and that a container waits for
  * @param overrides wins over everything in {@code reference.conf}; the place for TLS ({@code akka.remote.artery.transport =
  *     tls-tcp}) and log levels
  */
@@ -34,6 +35,7 @@ public record NodeSettings(
     int outgoingMax,
     int incomingMax,
     Duration watchInterval,
+    Fencing fencing,
     Config overrides) {
   /** TCP port of a node's actor system unless told otherwise. */
   public static final int PORT_DEFAULT = 7750;
@@ -41,6 +43,7 @@ public record NodeSettings(
   public NodeSettings {
     join = List.copyOf(join);
     Objects.requireNonNull(stateDirectory);
+    Objects.requireNonNull(fencing);
     Objects.requireNonNull(overrides);
     if (!Names.isValid(name)) {
       throw new IllegalArgumentException("The node name '" + name + "' " + Names.RULE);
@@ -58,35 +61,43 @@ public record NodeSettings(
   public static NodeSettings of(String name, String bindAddress, Path stateDirectory) {
     return new NodeSettings(
         name, bindAddress, PORT_DEFAULT, List.of(), stateDirectory, Duration.ofMillis(800), 4, 4, Duration.ofMillis(500),
-            ConfigFactory.empty());
+            Fencing.OFF, ConfigFactory.empty());
   }
 
   public NodeSettings withPort(int tcpPort) {
     return new NodeSettings(
-        name, bindAddress, tcpPort, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax, watchInterval, overrides);
+        name, bindAddress, tcpPort, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax, watchInterval,
+            fencing, overrides);
   }
 
   public NodeSettings withJoin(List<String> addresses) {
     return new NodeSettings(
-        name, bindAddress, port, addresses, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax, watchInterval, overrides);
+        name, bindAddress, port, addresses, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax, watchInterval,
+            fencing, overrides);
   }
 
   public NodeSettings withFrozenSilenceMax(Duration silence) {
     return new NodeSettings(name, bindAddress, port, join, stateDirectory, silence, outgoingMax, incomingMax, watchInterval,
-        overrides);
+        fencing, overrides);
   }
 
   public NodeSettings withMovesMax(int out, int in) {
-    return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, out, in, watchInterval, overrides);
+    return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, out, in, watchInterval,
+        fencing, overrides);
   }
 
   public NodeSettings withWatchInterval(Duration interval) {
     return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax,
-        interval, overrides);
+        interval, fencing, overrides);
   }
 
   public NodeSettings withOverrides(Config config) {
     return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax,
-        watchInterval, config);
+        watchInterval, fencing, config);
+  }
+
+  public NodeSettings withFencing(Fencing how) {
+    return new NodeSettings(name, bindAddress, port, join, stateDirectory, frozenSilenceMax, outgoingMax, incomingMax,
+        watchInterval, how, overrides);
   }
 }

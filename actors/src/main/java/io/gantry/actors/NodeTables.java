@@ -7,8 +7,10 @@ import io.gantry.actors.link.Peer;
 import io.gantry.actors.migration.IncomingMigration;
 import io.gantry.actors.migration.OutgoingMigration;
 import io.gantry.actors.protocol.PeerMessage;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -24,6 +26,13 @@ final class NodeTables {
   /** A move into this node. */
   record Incoming(ActorRef<IncomingMigration.Message> actor, String container, String source) {}
 
+  /** A move out of this node that waits until others have ended. @param sinceNs when it was asked for */
+  record Waiting(String migration, NodeCommand.MigrateContainer command, LedgerEntry entry, long sinceNs) {
+    String container() {
+      return command.name();
+    }
+  }
+
   /** What the ledger says; never older than what any other actor acts on. */
   final LedgerState view;
 
@@ -36,6 +45,9 @@ final class NodeTables {
   /** By id of the move. */
   final Map<String, Outgoing> outgoing = new TreeMap<>();
 
+  /** In the order in which they were asked for. */
+  final List<Waiting> waiting = new ArrayList<>();
+
   /** By id of the move. */
   final Map<String, Incoming> incoming = new TreeMap<>();
 
@@ -45,10 +57,21 @@ final class NodeTables {
   /** By name. */
   final Map<String, Peer> peers = new TreeMap<>();
 
+  /** The IP address that each node had when it was last known; by name. */
+  final Map<String, String> addresses = new HashMap<>();
+
   final Map<String, PeerMessage.Hello> hellos = new HashMap<>();
 
   NodeTables(LedgerState view) {
     this.view = view;
+  }
+
+  Optional<Outgoing> outgoingOf(String container) {
+    return outgoing.values().stream().filter(move -> move.container().equals(container)).findFirst();
+  }
+
+  Optional<Incoming> incomingOf(String container) {
+    return incoming.values().stream().filter(move -> move.container().equals(container)).findFirst();
   }
 
   boolean isReachable(String node) {

@@ -11,8 +11,10 @@ import io.gantry.actors.protocol.ProtocolVersion;
 import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.Footprint;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,6 +40,8 @@ final class PeerDesk {
   private final String ledgerId;
   private final String kernel;
   private final Arrivals arrivals;
+  /** What peers have said of containers that have no actor yet. */
+  private final Map<String, PeerMessage.Owns> early = new HashMap<>();
 
   /** @param kernel release of this host's, for the peers' display */
   PeerDesk(
@@ -104,12 +108,17 @@ final class PeerDesk {
   void onPeers(List<Peer> now) {
     var before = new TreeMap<>(tables.peers);
     tables.peers.clear();
-    now.forEach(peer -> tables.peers.put(peer.name(), peer));
+    now.forEach(
+        peer -> {
+          tables.peers.put(peer.name(), peer);
+          tables.addresses.put(peer.name(), host(peer.address()));
+        });
     registry.tell(new Registry.PeersChanged(now));
     for (var peer : now) {
       if (peer.reachable() && !isSameAsBefore(before, peer)) {
         LOG.info("Node {} at {} can be reached", peer.name(), peer.address());
         sendHello(peer.name());
+        tables.view.entries().stream().filter(entry -> entry.peer().equals(peer.name())).forEach(this::claim);
       }
     }
     for (var name : before.keySet()) {
@@ -127,6 +136,70 @@ final class PeerDesk {
             .forEach(move -> move.actor().tell(new IncomingMigration.PeerLost(reason)));
       }
     }
+  }
+
+  /** {@code 192.0.2.1} of {@code gantry@192.0.2.1:7750}. */
+  private static String host(String address) {
+    var host = address.substring(address.indexOf('@') + 1);
+    return host.indexOf(':') < 0 ? host : host.substring(0, host.lastIndexOf(':'));
+  }
+
+  /**
+   * Tells the other side of the move that brought a container, or was to take it away, that it is this node's. That side knows
+   * it after a move that went the usual way; after one that a person has resolved it may not.
+   */
+  void claim(LedgerEntry entry) {
+    if (entry.status() == LedgerEntry.Status.OWNED && !entry.migration().isEmpty() && tables.isReachable(entry.peer())) {
+      links.send(
+          entry.peer(),
+          new PeerMessage.Owns(settings.name(), entry.migration(), entry.container(), entry.epoch()));
+    }
+  }
+
+  /**
+   * A peer owns a container by a move between the two. When both think so, the later epoch counts: it was written by the one
+   * whom a person has told that the other is off.
+   */
+  private void onOwns(PeerMessage.Owns owns) {
+    var entry = tables.view.entry(owns.container());
+    if (entry.isEmpty()) {
+      return;
+    }
+    var here = entry.get();
+    if (here.epoch() > owns.epoch() && tables.view.hasOwned(owns.container(), owns.migration())) {
+      links.send(
+          owns.from(), new PeerMessage.Owns(settings.name(), owns.migration(), owns.container(), here.epoch()));
+      return;
+    }
+    var isOfThatMove = here.migration().equals(owns.migration()) || isOwnMove(owns.migration());
+    if (here.status() != LedgerEntry.Status.OWNED || here.epoch() >= owns.epoch() || !isOfThatMove) {
+      return;
+    }
+    var reason =
+        "Node %s owns container %s at epoch %d and this node's copy has epoch %d: it was resolved that this host is off."
+            .formatted(owns.from(), owns.container(), owns.epoch(), here.epoch());
+    tables.outgoingOf(owns.container())
+        .ifPresent(move -> move.actor().tell(new OutgoingMigration.Cancel(reason, Optional.empty())));
+    var actor = tables.containers.get(owns.container());
+    if (actor == null) {
+      early.put(owns.container(), owns);
+    } else {
+      actor.tell(new ContainerActor.GiveWay(owns.epoch(), reason));
+    }
+  }
+
+  /** A container of the ledger has an actor now. */
+  void onAdopted(LedgerEntry entry) {
+    claim(entry);
+    var owns = early.remove(entry.container());
+    if (owns != null) {
+      onOwns(owns);
+    }
+  }
+
+  /** Whether this host's ledger has given a move its id. */
+  private boolean isOwnMove(String migration) {
+    return migration.startsWith(NodeGuardian.migrationIdPrefix(settings.name(), ledgerId));
   }
 
   private void sendHello(String peer) {
@@ -172,6 +245,7 @@ final class PeerDesk {
           in.actor().tell(new IncomingMigration.FromPeer(answer));
         }
       }
+      case PeerMessage.Owns owns -> onOwns(owns);
       case PeerMessage.Hello hello -> {
         if (!hello.equals(tables.hellos.put(hello.from(), hello))) {
           sendHello(hello.from()); // the first one to it may have been lost
@@ -206,7 +280,16 @@ final class PeerDesk {
               message.from(),
                   new PeerMessage.Answer(settings.name(), message.migration(),
                       LedgerWord.asSource(tables.view, message.migration()), ledgerId));
-      case PeerMessage.Refused _, PeerMessage.Activated _, PeerMessage.Failed _ -> {}
+      case PeerMessage.Activated activated ->
+          // It owns what was taken back here, because somebody has said that it is off.
+          tables.view.ownedUnder(activated.migration())
+              .flatMap(tables.view::entry)
+              .ifPresent(
+                  entry ->
+                      links.send(
+                          activated.from(),
+                              new PeerMessage.Owns(settings.name(), activated.migration(), entry.container(), entry.epoch())));
+      case PeerMessage.Refused _, PeerMessage.Failed _ -> {}
     }
   }
 }

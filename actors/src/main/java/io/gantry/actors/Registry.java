@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.Predicate;
 
 /**
  * Which container lives where, at which epoch, as far as this node has heard. Each node tells its peers what it has, change
@@ -42,6 +43,10 @@ final class Registry {
 
   /** Where is it? {@code answer} makes the reply from what is known. */
   record Locate<T>(String container, Function<Optional<ContainerInfo>, T> answer, ActorRef<T> replyTo) implements Message {}
+
+  /** As {@link Locate}, but a node that also knows of it is preferred to {@code not}. */
+  record LocateElsewhere<T>(String container, String not, Function<Optional<ContainerInfo>, T> answer,
+      ActorRef<T> replyTo) implements Message {}
 
   /** How many containers a node owns, by node. */
   record Count<T>(Function<Map<String, Integer>, T> answer, ActorRef<T> replyTo) implements Message {}
@@ -105,6 +110,7 @@ final class Registry {
             case PeersChanged(var peers) -> onPeers(peers);
             case ListAll(var replyTo) -> replyTo.tell(new NodeCommand.ContainerList(all()));
             case Locate<?> locate -> answer(locate);
+            case LocateElsewhere<?> locate -> answer(locate);
             case Count<?> count -> answer(count);
             case Tick() -> toAll(new PeerMessage.HoldingsVersion(self, incarnation, version, own.size()));
           }
@@ -114,6 +120,11 @@ final class Registry {
 
   private <T> void answer(Locate<T> locate) {
     locate.replyTo().tell(locate.answer().apply(find(locate.container())));
+  }
+
+  private <T> void answer(LocateElsewhere<T> locate) {
+    var elsewhere = find(locate.container(), node -> !node.equals(locate.not()));
+    locate.replyTo().tell(locate.answer().apply(elsewhere.or(() -> find(locate.container()))));
   }
 
   private <T> void answer(Count<T> count) {
@@ -239,10 +250,14 @@ final class Registry {
 
   /** The same for one container. */
   private Optional<ContainerInfo> find(String container) {
-    var best = Optional.ofNullable(own.get(container));
+    return find(container, _ -> true);
+  }
+
+  private Optional<ContainerInfo> find(String container, Predicate<String> node) {
+    var best = Optional.ofNullable(own.get(container)).filter(_ -> node.test(self));
     for (var remote : remotes.entrySet()) {
       var holding = remote.getValue().containers.get(container);
-      if (holding != null) {
+      if (holding != null && node.test(remote.getKey())) {
         var info = known(remote.getKey(), holding);
         best = Optional.of(best.isEmpty() ? info : better(best.get(), info));
       }

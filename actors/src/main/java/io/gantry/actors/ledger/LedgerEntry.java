@@ -79,9 +79,12 @@ public record LedgerEntry(
         container, newEpoch, Status.RELEASED, destination, migrationId, destinationLedgerId, digestOfBoth, handle, spec);
   }
 
-  /** Taken back, because the peer never owned it: one epoch later than the one that was given away. */
+  /**
+   * Taken back, because the peer never owned it or is off: one epoch later than the one that was given away. The move stays
+   * named, so that a peer that comes back and thinks that it owns the container can be told better.
+   */
   public LedgerEntry takenBack() {
-    return new LedgerEntry(container, epoch + 1, Status.OWNED, "", "", "", "", handle, spec);
+    return new LedgerEntry(container, epoch + 1, Status.OWNED, peer, migration, peerLedgerId, "", handle, spec);
   }
 
   public LedgerEntry gone() {

@@ -71,6 +71,12 @@ public final class LedgerState {
     return migrations != null && migrations.contains(migration);
   }
 
+  /** The container that was owned here under a migration. */
+  public Optional<String> ownedUnder(String migration) {
+    return ownedMigrations.entrySet().stream().filter(known -> known.getValue().contains(migration)).map(Map.Entry::getKey)
+        .findFirst();
+  }
+
   /** The migrations under which a container was owned here, oldest first. */
   List<String> ownedMigrations(String container) {
     var migrations = ownedMigrations.get(container);

@@ -19,18 +19,19 @@ import java.util.List;
  *     │                                                                        │ on disk
  *     │ any failure, Discard, silence                                          ▼
  *     ├──────────────────────────────────────────────────────────────────── Holding ⟲ Ready, Query
- *     ▼                                  Discard, or answer: rolled back       │ Activate, or answer: released
+ *     ▼                                  Discard, or answer: rolled back       │ Activate, or answer: released,
+ *     │                                                                        │ or a person says: the source is off
  *  Discarding ◀────────────────────────────────────────────────────────────────┤
  *     │                                                                        ▼
- *  Forgetting (ledger: GONE)                                                Owning (ledger: OWNED) ── not written ─▶ Holding
+ *  Forgetting (ledger: GONE)                                                Owning (ledger: OWNED) ── surely not written ─▶ Holding
  *     │                                                                        │ on disk
  *     ▼                                                                        ▼
  *  Ended: discarded                                                         Starting ⟲ ──▶ Ended: running
  * </pre>
  *
  * INVARIANT: from the first attempt to write HELD that succeeded, only the source's word discards the copy, never a time-out.
- * INVARIANT:
- * {@link Action#Run} is only asked for after OWNED is on disk.
+ * INVARIANT: it is owned only on the source's word, or on that of a person who answers for it that the source is off.
+ * INVARIANT: {@link Action#Run} is only asked for after OWNED is on disk.
  *
  * @param plan what does not change during the move
  */
@@ -147,6 +148,8 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
   /** The ledger here has answered. */
   public sealed interface OfLedger extends Event {}
 
+  public sealed interface OfUser extends Event {}
+
   /** @param passing whether a later offer may be accepted */
   public record Checked(List<Finding> findings, boolean passing) implements OfEngine {}
 
@@ -185,6 +188,13 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
 
   /** The source's ledger has answered. */
   public record Answered(Standing standing) implements OfPeer {}
+
+  /**
+   * A person, or the fencing command, vouches for it that the source's host is off, and the original with it.
+   *
+   * @param reason who says so
+   */
+  public record PeerConfirmedOff(String reason) implements OfUser {}
 
   /** The membership says that the source cannot be reached. */
   public record PeerLost(String reason) implements OfPeer {}
@@ -290,7 +300,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
       case DiscardAsked(var reason) -> end(Result.REFUSED, reason);
       case PeerLost(var reason) -> end(Result.REFUSED, reason);
       case TimerFired(var timer) when timer == Timer.STEP -> refuse("Checking whether the container may come took too long.");
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 
@@ -299,7 +309,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
       case ArrivingWritten() ->
           step(new Opening(), new Action.Open(), new Action.StartTimer(Timer.STEP, plan.limits().engineStep()));
       case LedgerFailed(var reason, var _) -> refuse(reason);
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 
@@ -312,7 +322,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
               new Action.StartTimer(Timer.WORKING, plan.limits().working()),
               new Action.StartTimer(Timer.STEP, plan.limits().stall()));
       case TimerFired(var timer) when timer == Timer.STEP -> discard("Preparing to take the container in took too long.");
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> undoable(phase, event);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event);
     };
   }
 
@@ -325,7 +335,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
       case StreamEnded(var failure) -> discard("The page stream broke: " + failure);
       case TimerFired(var timer) when timer == Timer.STEP ->
           step(phase, new Action.SendQuery(), new Action.StartTimer(Timer.STEP, plan.limits().stall()));
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> undoable(phase, event);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event);
     };
   }
 
@@ -334,7 +344,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
       case Recreated(var digest) ->
           step(new RecordingHeld(digest), new Action.WriteHeld(digest), new Action.StopTimer(Timer.STEP));
       case TimerFired(var timer) when timer == Timer.STEP -> discard("Recreating the container took too long.");
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> undoable(phase, event);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event);
     };
   }
 
@@ -344,7 +354,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
       case LedgerFailed(var reason, var _) -> discard(reason);
       case TimerFired(var timer) when timer == Timer.WORKING -> working(phase);
       // A Discard that comes now is asked for again by the first Query of Holding.
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 
@@ -361,7 +371,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
           discard("The offer of node " + plan.source() + " belongs to a move that has been completed.");
       case PeerLost(var reason) -> discard(reason);
       case TimerFired(var timer) when timer == Timer.WORKING -> working(phase);
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 
@@ -395,6 +405,12 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
       case Answered(var standing) when standing == Standing.ROLLED_BACK ->
           discard("Node " + plan.source() + " has rolled the move back.");
       case DiscardAsked(var reason) -> discard(reason);
+      case PeerConfirmedOff(var reason) ->
+          step(
+              new Owning(phase.digest()),
+              new Action.Warn("Container %s is this node's now. %s".formatted(plan.container(), reason)),
+              new Action.WriteOwned(),
+              new Action.StopTimer(Timer.STEP));
       case TimerFired(var timer) when timer == Timer.STEP -> {
         var wait = plan.limits().ask().multipliedBy(1L << Math.min(phase.asked() + 1, 10));
         var longest = plan.limits().askMax();
@@ -404,7 +420,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
             new Action.SendQuery(),
             new Action.StartTimer(Timer.STEP, wait.compareTo(longest) < 0 ? wait : longest));
       }
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 
@@ -413,13 +429,21 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
   private Step owning(Owning phase, Event event) {
     return switch (event) {
       case OwnedWritten() -> step(new Starting(1), new Action.Run(), new Action.StopTimer(Timer.STEP));
+      // It may be on disk: whatever the source says from now on, a restarted agent would let the copy run.
+      case LedgerFailed(var reason, var certain) when !certain ->
+          step(
+              phase,
+              new Action.Warn(reason + " The copy of container " + plan.container()
+                  + " stays frozen until the ledger can be written."),
+              new Action.StartTimer(Timer.STEP, plan.limits().startRepeat()));
+      case TimerFired(var timer) when timer == Timer.STEP -> step(phase, new Action.WriteOwned());
       case LedgerFailed(var reason, var _) ->
           step(
               new Holding(phase.digest(), 0),
               new Action.Warn(reason + " The copy of container " + plan.container()
                   + " stays frozen until the ledger can be written."),
               new Action.StartTimer(Timer.STEP, plan.limits().ask()));
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 
@@ -439,7 +463,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
             : step(new Starting(phase.attempt() + 1), again);
       }
       case TimerFired(var timer) when timer == Timer.STEP -> step(phase, new Action.Run());
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 
@@ -479,7 +503,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
               phase,
               new Action.Warn("Removing the copy of container " + plan.container() + " takes unusually long."),
               new Action.StartTimer(Timer.STEP, plan.limits().engineStep()));
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 
@@ -490,7 +514,7 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
           // The ledger still says ARRIVING or HELD of a copy that is not there; the next start of the agent finds that out and
           // writes it down.
           end(Result.DISCARDED, phase.reason(), new Action.Warn(reason));
-      case OfEngine _, OfPeer _, OfLedger _, TimerFired _ -> step(phase);
+      case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
     };
   }
 

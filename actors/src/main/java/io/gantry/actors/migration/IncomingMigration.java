@@ -8,6 +8,7 @@ import akka.actor.typed.javadsl.Behaviors;
 import akka.actor.typed.javadsl.TimerScheduler;
 import io.gantry.actors.BlockingLane;
 import io.gantry.actors.LedgerActor;
+import io.gantry.actors.NodeCommand;
 import io.gantry.actors.PageLinks;
 import io.gantry.actors.World;
 import io.gantry.actors.ledger.LedgerEntry;
@@ -22,6 +23,9 @@ import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.checkpoint.Arrival;
 import io.gantry.checkpoint.ContainerHandle;
 import io.gantry.checkpoint.Footprint;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -43,6 +47,9 @@ public final class IncomingMigration {
   /** The membership says that a node cannot be reached. */
   public record PeerLost(String reason) implements Message {}
 
+  /** The source's host is off, somebody answers for that. Answered by {@link ResolveAnswered} when it can be answered. */
+  public record ConfirmOff(String reason, Optional<ActorRef<NodeCommand.ResolveReply>> replyTo) implements Message {}
+
   private record Happened(Event event) implements Message {}
 
   /** An operation has ended; {@code remember} keeps its figures, on the actor's thread. */
@@ -54,6 +61,12 @@ public final class IncomingMigration {
 
   /** What the guardian is told. */
   public sealed interface Notice {}
+
+  /** It is in another phase now. */
+  public record Entered(String migration, Phase phase) implements Notice {}
+
+  /** To be passed on; when the move has ended, after {@link Ended}. */
+  public record ResolveAnswered(ActorRef<NodeCommand.ResolveReply> replyTo, NodeCommand.ResolveReply reply) implements Notice {}
 
   /** The last message. @param entry what the ledger says now */
   public record Ended(String migration, LedgerEntry entry, Result result, String reason) implements Notice {}
@@ -83,6 +96,9 @@ public final class IncomingMigration {
   private final BlockingLane lane;
   private final Behavior<Message> running;
   private final ActorRef<LedgerActor.Reply> ledgerReplies;
+  private final List<ActorRef<NodeCommand.ResolveReply>> resolving = new ArrayList<>();
+  /** The source's digest, when it has said so. */
+  private Optional<String> announced = Optional.empty();
   private LedgerEntry entry;
   private Phase phase;
   private Arrival.Report report;
@@ -142,6 +158,7 @@ public final class IncomingMigration {
             })
         .onMessage(LedgerReplied.class, message -> onLedger(message.reply()))
         .onMessage(FromPeer.class, message -> onPeer(message.message()))
+        .onMessage(ConfirmOff.class, this::onConfirmOff)
         .onMessage(PeerLost.class, message -> on(new DestinationTransition.PeerLost(message.reason())))
         .onSignal(
             PostStop.class,
@@ -156,12 +173,55 @@ public final class IncomingMigration {
     return perform(transition.transition(phase, event));
   }
 
+  private Behavior<Message> onConfirmOff(ConfirmOff confirm) {
+    var obstacle =
+        phase instanceof DestinationTransition.Holding(var digest, var _)
+            ? announced.filter(other -> !other.equals(digest))
+                .map(other -> "is not what node %s has sent: the digest is %s here and %s there".formatted(
+                    setup.plan().source(), digest, other))
+            : Optional.of("is not complete and frozen; its arrival is in phase " + phase.title());
+    if (obstacle.isPresent()) {
+      confirm.replyTo().ifPresent(replyTo -> notHeld(replyTo, obstacle.get()));
+      return Behaviors.same();
+    }
+    confirm.replyTo().ifPresent(resolving::add);
+    return on(new DestinationTransition.PeerConfirmedOff(confirm.reason()));
+  }
+
+  private void notHeld(ActorRef<NodeCommand.ResolveReply> replyTo, String how) {
+    setup.node()
+        .tell(
+            new ResolveAnswered(
+                replyTo,
+                new NodeCommand.Rejected(
+                    NodeCommand.Problem.NOT_IN_DOUBT,
+                    "The copy of container %s on node %s %s.".formatted(setup.plan().container(), self(), how))));
+  }
+
+  /** After the guardian has heard of the end. */
+  private void answerUsers(DestinationTransition.Result result) {
+    for (var replyTo : resolving) {
+      if (result == DestinationTransition.Result.RUNNING) {
+        setup.node()
+            .tell(
+                new ResolveAnswered(
+                    replyTo, new NodeCommand.Resolved(setup.plan().container(), self(), entry.epoch())));
+      } else {
+        notHeld(replyTo, "was removed");
+      }
+    }
+  }
+
   private Behavior<Message> perform(Step step) {
-    if (phase == null || phase.getClass() != step.phase().getClass()) {
+    var changed = phase == null || phase.getClass() != step.phase().getClass();
+    if (changed) {
       context.getLog()
           .info("Migration {} of container {}, arriving: {}", migration(), setup.plan().container(), step.phase().title());
     }
     phase = step.phase();
+    if (changed) {
+      setup.node().tell(new Entered(migration(), phase));
+    }
     var next = running;
     for (var action : step.actions()) {
       perform(action);
@@ -212,6 +272,7 @@ public final class IncomingMigration {
             .info("Migration {} of container {} ended here {}{}", migration(), setup.plan().container(), result,
                 reason.isEmpty() ? "" : ": " + reason);
         setup.node().tell(new Ended(migration(), entry, result, reason));
+        answerUsers(result);
       }
     }
   }
@@ -321,12 +382,15 @@ public final class IncomingMigration {
     }
     return switch (message) {
       case PeerMessage.Offer _ -> on(new DestinationTransition.OfferRepeated());
-      case PeerMessage.LastSent(var _, var _, var digest) -> on(new DestinationTransition.LastAnnounced(digest));
+      case PeerMessage.LastSent(var _, var _, var digest) -> {
+        announced = Optional.of(digest);
+        yield on(new DestinationTransition.LastAnnounced(digest));
+      }
       case PeerMessage.Activate(var _, var _, var _, var epoch, var digest) ->
           on(new DestinationTransition.ActivateAsked(epoch, digest));
       case PeerMessage.Discard(var _, var _, var reason) -> on(new DestinationTransition.DiscardAsked(reason));
       case PeerMessage.Answer(var _, var _, var standing, var _) -> on(new DestinationTransition.Answered(standing));
-      case PeerMessage.RoundSent _, PeerMessage.ToSource _, PeerMessage.Hello _, PeerMessage.Holdings _,
+      case PeerMessage.RoundSent _, PeerMessage.ToSource _, PeerMessage.Owns _, PeerMessage.Hello _, PeerMessage.Holdings _,
           PeerMessage.HoldingsVersion _,
           PeerMessage.HoldingsWanted _ ->
           Behaviors.same();

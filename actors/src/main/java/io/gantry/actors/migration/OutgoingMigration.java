@@ -13,6 +13,7 @@ import io.gantry.actors.MigrationOutcome.Result;
 import io.gantry.actors.MigrationProgress;
 import io.gantry.actors.PageLinkException;
 import io.gantry.actors.PageLinks;
+import io.gantry.actors.NodeCommand;
 import io.gantry.actors.World;
 import io.gantry.actors.ledger.LedgerEntry;
 import io.gantry.actors.link.Links;
@@ -31,6 +32,9 @@ import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.ContainerHandle;
 import io.gantry.checkpoint.Footprint;
 import io.gantry.checkpoint.RefusedException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -51,7 +55,11 @@ public final class OutgoingMigration {
   /** The membership says that a node cannot be reached. */
   public record PeerLost(String reason) implements Message {}
 
-  public record Cancel(String reason) implements Message {}
+  /** Answered by {@link CancelAnswered} when it can be answered. */
+  public record Cancel(String reason, Optional<ActorRef<NodeCommand.CancelReply>> replyTo) implements Message {}
+
+  /** The destination's host is off, somebody answers for that. Answered by {@link ResolveAnswered} when it can be answered. */
+  public record ConfirmOff(String reason, Optional<ActorRef<NodeCommand.ResolveReply>> replyTo) implements Message {}
 
   private record Happened(Event event) implements Message {}
 
@@ -70,6 +78,12 @@ public final class OutgoingMigration {
 
   /** The last message. */
   public record Ended(String migration, MigrationOutcome outcome) implements Notice {}
+
+  /** To be passed on; when the move has ended, after {@link Ended}. */
+  public record CancelAnswered(ActorRef<NodeCommand.CancelReply> replyTo, NodeCommand.CancelReply reply) implements Notice {}
+
+  /** As {@link CancelAnswered}. */
+  public record ResolveAnswered(ActorRef<NodeCommand.ResolveReply> replyTo, NodeCommand.ResolveReply reply) implements Notice {}
 
   /** What the pause of a container of that shape has cost without its last pages. */
   public record PauseLearned(PauseModel.Shape shape, long fixedNs) implements Notice {}
@@ -93,6 +107,8 @@ public final class OutgoingMigration {
   private final Behavior<Message> running;
   private final ContainerHandle handle;
   private final ActorRef<LedgerActor.Reply> ledgerReplies;
+  private final List<ActorRef<NodeCommand.CancelReply>> cancelling = new ArrayList<>();
+  private final List<ActorRef<NodeCommand.ResolveReply>> resolving = new ArrayList<>();
   private LedgerEntry entry;
   private Footprint footprint;
   private Phase phase;
@@ -149,7 +165,8 @@ public final class OutgoingMigration {
         .onMessage(LedgerReplied.class, message -> onLedger(message.reply()))
         .onMessage(FromPeer.class, message -> onPeer(message.message()))
         .onMessage(PeerLost.class, message -> on(new SourceTransition.PeerLost(message.reason())))
-        .onMessage(Cancel.class, message -> on(new SourceTransition.CancelRequested(message.reason())))
+        .onMessage(Cancel.class, this::onCancel)
+        .onMessage(ConfirmOff.class, this::onConfirmOff)
         .onSignal(
             PostStop.class,
             _ -> {
@@ -178,7 +195,7 @@ public final class OutgoingMigration {
       }
     }
     if (changed) {
-      tellProgress("");
+      tellProgress(SourceTransition.awaited(phase));
     }
     return next;
   }
@@ -402,7 +419,7 @@ public final class OutgoingMigration {
         answer();
         yield heard;
       }
-      case PeerMessage.Working _, PeerMessage.ToDestination _, PeerMessage.Hello _, PeerMessage.Holdings _,
+      case PeerMessage.Working _, PeerMessage.ToDestination _, PeerMessage.Owns _, PeerMessage.Hello _, PeerMessage.Holdings _,
           PeerMessage.HoldingsVersion _,
           PeerMessage.HoldingsWanted _ ->
           heard;
@@ -457,6 +474,68 @@ public final class OutgoingMigration {
 
   // ── the user ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  private Behavior<Message> onCancel(Cancel cancel) {
+    var step = transition.transition(phase, new SourceTransition.CancelRequested(cancel.reason()));
+    if (step.phase() instanceof SourceTransition.RollingBack || step.phase() instanceof SourceTransition.Ended) {
+      cancel.replyTo().ifPresent(cancelling::add); // answered when the container runs on
+    } else {
+      cancel.replyTo().ifPresent(this::tooLate);
+    }
+    return perform(step);
+  }
+
+  private void tooLate(ActorRef<NodeCommand.CancelReply> replyTo) {
+    setup.node()
+        .tell(
+            new CancelAnswered(
+                replyTo,
+                new NodeCommand.Rejected(
+                    NodeCommand.Problem.NOTHING_TO_CANCEL,
+                    "The move of container %s to node %s has passed its commit (phase %s) and cannot be called off any more."
+                        .formatted(setup.plan().container(), setup.plan().destination(), phase.title()))));
+  }
+
+  private Behavior<Message> onConfirmOff(ConfirmOff confirm) {
+    if (!(phase instanceof SourceTransition.Activating)) {
+      confirm.replyTo().ifPresent(replyTo -> notInDoubt(replyTo, "is in phase " + phase.title()));
+      return Behaviors.same();
+    }
+    confirm.replyTo().ifPresent(resolving::add);
+    return on(new SourceTransition.PeerConfirmedOff(confirm.reason()));
+  }
+
+  private void notInDoubt(ActorRef<NodeCommand.ResolveReply> replyTo, String how) {
+    setup.node()
+        .tell(
+            new ResolveAnswered(
+                replyTo,
+                new NodeCommand.Rejected(
+                    NodeCommand.Problem.NOT_IN_DOUBT,
+                    "Container %s is not in doubt: its move to node %s %s.".formatted(
+                        setup.plan().container(), setup.plan().destination(), how))));
+  }
+
+  /** After the guardian has heard of the end. */
+  private void answerUsers(Result result) {
+    for (var replyTo : cancelling) {
+      if (result == Result.ROLLED_BACK || result == Result.REFUSED) {
+        setup.node().tell(new CancelAnswered(replyTo, new NodeCommand.CancelAccepted(setup.plan().container())));
+      } else {
+        tooLate(replyTo);
+      }
+    }
+    for (var replyTo : resolving) {
+      if (entry.status() == LedgerEntry.Status.OWNED) {
+        setup.node()
+            .tell(
+                new ResolveAnswered(
+                    replyTo, new NodeCommand.Resolved(setup.plan().container(), self(), entry.epoch())));
+      } else {
+        notInDoubt(replyTo, "has ended " + result);
+      }
+    }
+  }
+
   private void tellProgress(String sentence) {
     setup.node().tell(new Progressed(figures.progress(phase.title(), sentence)));
   }
@@ -472,6 +551,7 @@ public final class OutgoingMigration {
       context.getLog().info("Migration {} of container {} ended {}: {}", migration(), setup.plan().container(), result, reason);
     }
     setup.node().tell(new Ended(migration(), outcome));
+    answerUsers(result);
   }
 
   private String self() {

@@ -29,7 +29,8 @@ import java.util.stream.Collectors;
  *                                                    │           │ on disk: THE COMMIT        │ unknown
  *                                                    │           ▼                            ▼
  *                                                    │       Activating ⟲ Activate        Unsaying ⟲ (ledger: OWNED)
- *                                                    │        │      │ never owned            │
+ *                                                    │        │      │ never owned, or a      │
+ *                                                    │        │      │ person says: it is off │
  *                                                    │        │      ▼                        │
  *                                                    │        │   TakingBack (ledger: OWNED)  │
  *                                                    │        │      │                        │
@@ -40,7 +41,10 @@ import java.util.stream.Collectors;
  *                                                    │   Destroying ──▶ Forgetting (ledger: GONE) ──▶ Ended: completed
  * </pre>
  *
- * INVARIANT: {@link Action#Resume} is never asked for between the first attempt to write RELEASED and a successful write of
+ * {@link Offering} and {@link Pausing} follow each other until the deadline while the destination refuses for a reason that
+ * passes.
+ *
+ * <p>INVARIANT: {@link Action#Resume} is never asked for between the first attempt to write RELEASED and a successful write of
  * OWNED or the
  * certainty that RELEASED was not written. INVARIANT: {@link Action#SendActivate} is only asked for after RELEASED is on disk.
  *
@@ -63,8 +67,8 @@ public record SourceTransition(Plan plan) implements SourceRules {
    *
    * @param engineStep for inspecting, connecting and beginning to capture
    * @param offerAnswer for an answer to one offer
-   * @param offersMax how many offers in all
-   * @param offerPause before the second offer; doubles from then on
+   * @param offersMax how many offers in all that are not answered
+   * @param offerPause after an offer that was refused for a reason that passes; doubles up to {@code offerPauseMax}
    * @param silence of the destination while the container runs
    * @param frozenSilence of the destination while it is frozen, and for the stop itself
    * @param frozenStep for sending the last pages and the state, beyond four times the pause that was predicted
@@ -78,6 +82,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
       Duration offerAnswer,
       int offersMax,
       Duration offerPause,
+      Duration offerPauseMax,
       Duration silence,
       Duration frozenSilence,
       Duration frozenStep,
@@ -92,6 +97,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
           Duration.ofSeconds(3),
           5,
           Duration.ofMillis(200),
+          Duration.ofSeconds(2),
           Duration.ofSeconds(5),
           Duration.ofMillis(800),
           Duration.ofSeconds(3),
@@ -104,8 +110,8 @@ public record SourceTransition(Plan plan) implements SourceRules {
 
     public Limits withFrozenSilence(Duration duration) {
       return new Limits(
-          engineStep, offerAnswer, offersMax, offerPause, silence, duration, frozenStep, activateRepeat, activateRepeatMax, inDoubtAfter,
-              undoRepeat, undosMax);
+          engineStep, offerAnswer, offersMax, offerPause, offerPauseMax, silence, duration, frozenStep, activateRepeat,
+              activateRepeatMax, inDoubtAfter, undoRepeat, undosMax);
     }
   }
 
@@ -120,12 +126,18 @@ public record SourceTransition(Plan plan) implements SourceRules {
     }
   }
 
+  /** What a phase waits for, when people should know; or empty. */
+  public static String awaited(Phase phase) {
+    return phase instanceof Pausing(var _, var why) ? "It waits: " + why : "";
+  }
+
   public record Inspecting() implements Phase {}
 
-  public record Offering(int attempt) implements Phase {}
+  /** @param attempt counts offers since the destination last answered; @param refusals its passing ones so far */
+  public record Offering(int attempt, int refusals) implements Phase {}
 
   /** Waits before the next offer. */
-  public record Pausing(int attempt, String why) implements Phase {}
+  public record Pausing(int refusals, String why) implements Phase {}
 
   public record Connecting(Terms terms) implements Phase {}
 
@@ -260,6 +272,13 @@ public record SourceTransition(Plan plan) implements SourceRules {
 
   public record CancelRequested(String reason) implements OfUser {}
 
+  /**
+   * A person, or the fencing command, vouches for it that the destination's host is off, and every copy there with it.
+   *
+   * @param reason who says so
+   */
+  public record PeerConfirmedOff(String reason) implements OfUser {}
+
   public record TimerFired(Timer timer) implements Event {}
 
   /** What to do. */
@@ -363,7 +382,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
 
   private Step inspecting(Inspecting phase, Event event) {
     return switch (event) {
-      case Inspected(var findings) when findings.isEmpty() -> offer(1);
+      case Inspected(var findings) when findings.isEmpty() -> offer(1, 0);
       case Inspected(var findings) -> refuse(findings);
       case TimerFired(var timer) when timer == Timer.STEP -> end(Result.REFUSED, "Inspecting the container took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> untouched(phase, event);
@@ -378,11 +397,11 @@ public record SourceTransition(Plan plan) implements SourceRules {
               new Action.StartTimer(Timer.STEP, plan.limits().engineStep()),
               new Action.StartTimer(Timer.SILENCE, plan.limits().silence()),
               new Action.BeginCapture(terms.endpoint()));
-      case Refused(var findings, var passing) when passing && phase.attempt() < plan.limits().offersMax() ->
-          pause(phase.attempt(), sentences(findings));
+      // As often as the deadline allows: what stands in the way, such as other moves, passes by itself.
+      case Refused(var findings, var passing) when passing -> pause(phase.refusals() + 1, sentences(findings));
       case Refused(var findings, var _) -> refuse(findings);
       case TimerFired(var timer) when timer == Timer.STEP && phase.attempt() < plan.limits().offersMax() ->
-          offer(phase.attempt() + 1);
+          offer(phase.attempt() + 1, phase.refusals());
       case TimerFired(var timer) when timer == Timer.STEP ->
           giveUp(
               Result.REFUSED,
@@ -395,7 +414,9 @@ public record SourceTransition(Plan plan) implements SourceRules {
 
   private Step pausing(Pausing phase, Event event) {
     return switch (event) {
-      case TimerFired(var timer) when timer == Timer.STEP -> offer(phase.attempt() + 1);
+      case TimerFired(var timer) when timer == Timer.STEP -> offer(1, phase.refusals());
+      case TimerFired(var timer) when timer == Timer.DEADLINE ->
+          giveUp(Result.REFUSED, deadlinePassed(phase) + " What it waited for: " + phase.why());
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> untouched(phase, event);
     };
   }
@@ -410,13 +431,17 @@ public record SourceTransition(Plan plan) implements SourceRules {
     };
   }
 
-  private Step offer(int attempt) {
-    return step(new Offering(attempt), new Action.StartTimer(Timer.STEP, plan.limits().offerAnswer()), new Action.SendOffer());
+  private Step offer(int attempt, int refusals) {
+    return step(
+        new Offering(attempt, refusals),
+        new Action.StartTimer(Timer.STEP, plan.limits().offerAnswer()), new Action.SendOffer());
   }
 
-  private Step pause(int attempt, String why) {
-    var wait = plan.limits().offerPause().multipliedBy(1L << Math.min(attempt - 1, 10));
-    return step(new Pausing(attempt, why), new Action.StartTimer(Timer.STEP, wait));
+  private Step pause(int refusals, String why) {
+    var wait = plan.limits().offerPause().multipliedBy(1L << Math.min(refusals - 1, 10));
+    var longest = plan.limits().offerPauseMax();
+    return step(
+        new Pausing(refusals, why), new Action.StartTimer(Timer.STEP, wait.compareTo(longest) < 0 ? wait : longest));
   }
 
   private Step refuse(List<Finding> findings) {
@@ -619,6 +644,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
           takeBack(phase.terms(), "Node " + plan.destination() + " lost its copy before it owned it.");
       case Answered(var standing, var ledgerId) when standing == Standing.NEVER_OWNED ->
           step(phase, new Action.TellInDoubt(otherLedger(phase.terms(), ledgerId)));
+      case PeerConfirmedOff(var reason) -> takeBack(phase.terms(), reason);
       case TimerFired(var timer) when timer == Timer.STEP -> {
         var wait = plan.limits().activateRepeat().multipliedBy(1L << Math.min(phase.sent(), 10));
         var longest = plan.limits().activateRepeatMax();

@@ -26,6 +26,8 @@ import java.util.List;
  *   before RELEASED, either side may give up:    Discard ▶   ◀ Failed
  *   Ready and unanswered, or restarted:          ◀ Query     Answer (UNDECIDED | RELEASED | ROLLED_BACK) ▶
  *   Activate to one who has not got the copy:    ◀ Answer (NEVER_OWNED | HELD)
+ *
+ *   a person has said that the other host is off, and it comes back:      Owns ▶ or ◀ Owns; the lower epoch gives way
  * </pre>
  */
 public sealed interface PeerMessage extends WireMessage {
@@ -131,6 +133,15 @@ public sealed interface PeerMessage extends WireMessage {
     /** Destination: there is no copy, OWNED was never written under this id, and never will be. */
     NEVER_OWNED
   }
+
+  /**
+   * The sender owns the container since, or as the end of, a move between the two. Says nothing new after a move that went the
+   * usual way; after one that was resolved by a person it makes the other side give way when its epoch is lower. Since version
+   * 1.1; its loss only delays that until the two meet the next time.
+   *
+   * @param epoch that the container has at the sender's now
+   */
+  record Owns(String from, String migration, String container, long epoch) implements OfMigration {}
 
   /** Introduces a node to a peer that has come up. */
   record Hello(String from, ProtocolVersion version, String ledgerId, String kernel) implements PeerMessage {}

@@ -12,7 +12,7 @@ package io.gantry.actors.protocol;
  */
 public record ProtocolVersion(int major, int minor) {
   /** What this build speaks. */
-  public static final ProtocolVersion CURRENT = new ProtocolVersion(1, 0);
+  public static final ProtocolVersion CURRENT = new ProtocolVersion(1, 1);
 
   public boolean isCompatibleWith(ProtocolVersion other) {
     return major == other.major;

@@ -39,7 +39,7 @@ class DestinationTransitionTest {
 
   /** @param released whether the source has ever said so */
   private record World(Phase phase, Disk disk, Set<String> awaited, Set<Timer> timers, boolean releasedSaid,
-      boolean rolledBackSaid) {}
+      boolean rolledBackSaid, boolean confirmedOff) {}
 
   private record Edge(World from, Event event) {}
 
@@ -88,6 +88,24 @@ class DestinationTransitionTest {
   }
 
   @Test
+  void aPersonsWordThatTheSourceIsOffLetsAHeldCopyRunOnceItIsOwned() {
+    var step = DESTINATION.transition(new Holding("d", 7), new PeerConfirmedOff("It is off."));
+    assertThat(step.phase()).isEqualTo(new Owning("d"));
+    assertThat(step.actions()).contains(new Action.WriteOwned()).doesNotContain(new Action.Run());
+    assertThat(DESTINATION.transition(step.phase(), new OwnedWritten()).actions()).contains(new Action.Run());
+    assertThat(DESTINATION.transition(step.phase(), new LedgerFailed("full.", true)).phase()).isEqualTo(new Holding("d", 0));
+  }
+
+  @Test
+  void aPersonsWordCountsOnlyWhileACopyIsHeld() {
+    for (var phase :
+        List.of(new Opening(), new Receiving(ENDPOINT), new Recreating(ENDPOINT), new RecordingHeld("d"), new Owning("d"),
+            new Starting(1), new Discarding("lost.", 1), new Forgetting("lost."))) {
+      assertThat(DESTINATION.transition(phase, new PeerConfirmedOff("It is off."))).isEqualTo(new Step(phase, List.of()));
+    }
+  }
+
+  @Test
   void aLateOfferOfAMoveThatIsOverIsGivenUp() {
     for (var phase : List.of(new Opening(), new Receiving(ENDPOINT), new Recreating(ENDPOINT))) {
       assertThat(DESTINATION.transition(phase, new Answered(Standing.RELEASED)).phase()).isInstanceOf(Discarding.class);
@@ -112,7 +130,7 @@ class DestinationTransitionTest {
   private static Set<String> walk(Step first, Disk disk) {
     var seen = new HashMap<World, Edge>();
     var queue = new ArrayDeque<World>();
-    var start = after(new World(null, disk, Set.of(), Set.of(), false, false), null, first, List.of());
+    var start = after(new World(null, disk, Set.of(), Set.of(), false, false, false), null, first, List.of());
     seen.put(start, new Edge(null, null));
     queue.add(start);
     var reached = new TreeSet<String>();
@@ -142,6 +160,7 @@ class DestinationTransitionTest {
     events.add(new PeerLost("lost."));
     events.add(new LastAnnounced("d"));
     events.add(new Answered(Standing.UNDECIDED));
+    events.add(new PeerConfirmedOff("off."));
     // A source says either released or rolled back about one migration, never both.
     if (!world.releasedSaid()) {
       events.add(new DiscardAsked("rolled back."));
@@ -178,6 +197,7 @@ class DestinationTransitionTest {
     var timers = new HashSet<>(world.timers());
     var releasedSaid = world.releasedSaid();
     var rolledBackSaid = world.rolledBackSaid();
+    var confirmedOff = world.confirmedOff();
     switch (event) {
       case null -> {}
       case ArrivingWritten() -> disk = Disk.ARRIVING;
@@ -195,9 +215,10 @@ class DestinationTransitionTest {
         releasedSaid |= standing == Standing.RELEASED;
       }
       case ActivateAsked _ -> releasedSaid = true;
+      case PeerConfirmedOff _ -> confirmedOff |= world.phase() instanceof Holding;
       case Opened _ -> awaited.add("Stream");
       case TimerFired(var timer) -> timers.remove(timer);
-      case OfEngine _, OfPeer _ -> {}
+      case OfEngine _, OfPeer _, OfUser _ -> {}
     }
     if (event != null) {
       awaited.removeIf(operation -> answers(operation).contains(event));
@@ -218,7 +239,7 @@ class DestinationTransitionTest {
         case Action.SendReady(var digest) -> assertThat(disk).as("ready only when held: %s", path)
             .isIn(Disk.HELD, Disk.OWNED_UNKNOWN);
         case Action.WriteOwned() -> {
-          assertThat(releasedSaid).as("owns only what was released: %s", path).isTrue();
+          assertThat(releasedSaid || confirmedOff).as("owns only what was released, or is the last copy: %s", path).isTrue();
           disk = Disk.OWNED_UNKNOWN;
           awaited.add("WriteOwned");
         }
@@ -255,7 +276,7 @@ class DestinationTransitionTest {
           .anyMatch(operation -> operation.startsWith("Write") || operation.equals("Run") || operation.equals("Discard"));
       assertThat(waits || timers.contains(Timer.STEP)).as("every wait ends: %s after %s, %s", step.phase(), event, path).isTrue();
     }
-    return new World(bounded(step.phase()), disk, Set.copyOf(awaited), Set.copyOf(timers), releasedSaid, rolledBackSaid);
+    return new World(bounded(step.phase()), disk, Set.copyOf(awaited), Set.copyOf(timers), releasedSaid, rolledBackSaid, confirmedOff);
   }
 
   private static Phase bounded(Phase phase) {

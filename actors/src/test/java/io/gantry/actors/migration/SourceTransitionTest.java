@@ -37,6 +37,7 @@ class SourceTransitionTest {
           Duration.ofSeconds(3),
           3,
           Duration.ofMillis(200),
+          Duration.ofSeconds(2),
           Duration.ofSeconds(5),
           Duration.ofMillis(800),
           Duration.ofSeconds(3),
@@ -145,19 +146,66 @@ class SourceTransitionTest {
   }
 
   @Test
-  void offersAreRepeatedWithGrowingPausesAndNotForever() {
+  void aPersonsWordThatTheDestinationIsOffTakesTheContainerBackInTheLedgerFirst() {
+    var step = SOURCE.transition(new Activating(TERMS, "d", 3, true), new PeerConfirmedOff("It is off."));
+    assertThat(step.phase()).isEqualTo(new TakingBack(TERMS, "It is off."));
+    assertThat(step.actions()).contains(new Action.WriteTakenBack(TERMS)).doesNotContain(new Action.Resume());
+    var written = SOURCE.transition(step.phase(), new OwnedWritten());
+    assertThat(written.actions()).contains(new Action.Resume());
+    assertThat(written.phase())
+        .isInstanceOfSatisfying(RollingBack.class, back -> assertThat(back.reason()).isEqualTo("It is off."));
+  }
+
+  @Test
+  void aPersonsWordCountsOnlyInDoubt() {
+    for (var phase :
+        List.of(new PreCopying(TERMS, List.of()), new AwaitingReady(TERMS, "d", true, Optional.empty()), new Releasing(TERMS, "d"),
+            new Unsaying(TERMS, "full.", false), new TakingBack(TERMS, "lost."), new Destroying(1), new Forgetting(1))) {
+      assertThat(SOURCE.transition(phase, new PeerConfirmedOff("It is off."))).isEqualTo(new Step(phase, List.of()));
+    }
+  }
+
+  @Test
+  void aPassingRefusalIsWaitedOutWithGrowingPausesUntilTheDeadlineAndTheOutcomeSaysWhy() {
     var phase = SOURCE.transition(SOURCE.begin().phase(), new Inspected(List.of())).phase();
     var pauses = new ArrayList<Duration>();
-    while (!(phase instanceof Ended)) {
+    for (var i = 0; i < 12; i++) {
       var step = SOURCE.transition(phase, phase instanceof Offering ? new Refused(FINDINGS, true) : new TimerFired(Timer.STEP));
       if (step.phase() instanceof Pausing) {
         step.actions().forEach(action -> pauses.add(((Action.StartTimer) action).after()));
+        assertThat(SourceTransition.awaited(step.phase())).contains("io_uring");
+        var late = SOURCE.transition(step.phase(), new TimerFired(Timer.DEADLINE)).phase();
+        assertThat(late)
+            .isInstanceOfSatisfying(
+                Ended.class,
+                ended -> {
+                  assertThat(ended.result()).isEqualTo(Result.REFUSED);
+                  assertThat(ended.reason()).contains("deadline").contains("io_uring");
+                });
       }
       phase = step.phase();
     }
-    assertThat(pauses).containsExactly(Duration.ofMillis(200), Duration.ofMillis(400));
-    assertThat(((Ended) phase).result()).isEqualTo(Result.REFUSED);
-    assertThat(((Ended) phase).reason()).contains("io_uring");
+    assertThat(pauses)
+        .containsExactly(
+            Duration.ofMillis(200), Duration.ofMillis(400), Duration.ofMillis(800), Duration.ofMillis(1600),
+                Duration.ofSeconds(2), Duration.ofSeconds(2));
+  }
+
+  @Test
+  void offersThatNobodyAnswersAreRepeatedAndNotForever() {
+    var phase = SOURCE.transition(SOURCE.begin().phase(), new Inspected(List.of())).phase();
+    var offers = 1;
+    while (phase instanceof Offering) {
+      phase = SOURCE.transition(phase, new TimerFired(Timer.STEP)).phase();
+      offers += phase instanceof Offering ? 1 : 0;
+    }
+    assertThat(offers).isEqualTo(SOURCE.plan().limits().offersMax());
+    assertThat(phase)
+        .isInstanceOfSatisfying(Ended.class, ended -> assertThat(ended.reason()).contains("did not answer " + offersMax()));
+  }
+
+  private static int offersMax() {
+    return SOURCE.plan().limits().offersMax();
   }
 
   @Test
@@ -203,6 +251,7 @@ class SourceTransitionTest {
     events.add(new PeerLost("lost."));
     events.add(new PeerFailed("failed."));
     events.add(new CancelRequested("cancelled."));
+    events.add(new PeerConfirmedOff("off."));
     events.add(new Refused(FINDINGS, true));
     events.add(new Refused(FINDINGS, false));
     events.add(new Accepted(TERMS));
@@ -328,8 +377,12 @@ class SourceTransitionTest {
 
   /** Keeps counters that may grow for ever from making the walk endless. */
   private static Phase bounded(Phase phase) {
-    return phase instanceof Activating(var terms, var digest, var sent, var told) && sent > 3
-        ? new Activating(terms, digest, 3, told) : phase;
+    return switch (phase) {
+      case Activating(var terms, var digest, var sent, var told) when sent > 3 -> new Activating(terms, digest, 3, told);
+      case Offering(var attempt, var refusals) when refusals > 2 -> new Offering(attempt, 2);
+      case Pausing(var refusals, var why) when refusals > 2 -> new Pausing(2, why);
+      case Phase other -> other;
+    };
   }
 
   private static List<Edge> path(Map<World, Edge> seen, World end) {

@@ -290,9 +290,9 @@ final class NodeRequests implements RequestHandler {
   private static CommandException rejected(NodeCommand.Rejected rejected) {
     ExitCode code =
         switch (rejected.problem()) {
-          case UNKNOWN_CONTAINER, UNKNOWN_NODE, EXITED, NOTHING_TO_CANCEL -> ExitCode.NOT_FOUND;
+          case UNKNOWN_CONTAINER, UNKNOWN_NODE, EXITED -> ExitCode.NOT_FOUND;
           case NODE_UNREACHABLE -> ExitCode.UNREACHABLE;
-          case NAME_TAKEN, BUSY -> ExitCode.CONFLICT;
+          case NAME_TAKEN, BUSY, NOTHING_TO_CANCEL, NOT_IN_DOUBT -> ExitCode.CONFLICT;
           case INVALID_ARGUMENT -> ExitCode.USAGE;
           case FAILED -> ExitCode.FAILED;
         };
