@@ -8,7 +8,9 @@ import akka.serialization.Serializers;
 import io.gantry.actors.ContainerInfo;
 import io.gantry.actors.MigrateOptions;
 import io.gantry.actors.MigrationOutcome;
+import io.gantry.actors.MigrationProgress;
 import io.gantry.actors.NodeCommand;
+import io.gantry.actors.NodeSettings;
 import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.simulation.fault.Points;
 import io.gantry.simulation.host.Life;
@@ -22,6 +24,7 @@ import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import java.util.function.Predicate;
+import java.util.function.UnaryOperator;
 
 /**
  * Two nodes, {@code a} and {@code b}, and container {@code web} on {@code a}, on virtual time. Every message between them is
@@ -48,6 +51,11 @@ final class TwoNodes implements AutoCloseable {
   }
 
   TwoNodes(VirtualActorSystem actors) {
+    this(actors, UnaryOperator.identity());
+  }
+
+  /** @param settings of both nodes */
+  TwoNodes(VirtualActorSystem actors, UnaryOperator<NodeSettings> settings) {
     this.actors = actors;
     var watcher =
         new Life.Watcher() {
@@ -63,7 +71,8 @@ final class TwoNodes implements AutoCloseable {
             }
           }
         };
-    cluster = new VirtualCluster(actors, VirtualCluster.Setup.plain(1).withWatcher(watcher).withWire(this::overTheWire));
+    cluster = new VirtualCluster(actors, VirtualCluster.Setup.plain(1).withWatcher(watcher).withWire(this::overTheWire)
+        .withSettings(settings));
     cluster.start("a");
     cluster.start("b");
     await(LONG, () -> cluster.isUp("a") && cluster.isUp("b"));
@@ -117,6 +126,11 @@ final class TwoNodes implements AutoCloseable {
 
   Answer<NodeCommand.MigrateReply> beginMove(String from, String to, MigrateOptions options) {
     return ask(from, replyTo -> new NodeCommand.MigrateContainer(WEB, to, options, Optional.empty(), replyTo));
+  }
+
+  /** What a node tells of the moves of a container from now on. */
+  Answer<MigrationProgress> listen(String node, String container) {
+    return ask(node, subscriber -> new NodeCommand.SubscribeProgress(Optional.of(container), subscriber));
   }
 
   MigrationOutcome move() {

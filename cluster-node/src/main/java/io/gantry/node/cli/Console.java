@@ -58,6 +58,18 @@ public final class Console {
     out.flush();
   }
 
+  /** True when there is somebody to ask: standard input and standard error are a terminal. */
+  public boolean canAsk() {
+    return errIsTerminal && isTerminal(0);
+  }
+
+  /** A question on standard error; the answer is to be typed behind it. */
+  public void question(String text) {
+    endLine();
+    err.print(text);
+    err.flush();
+  }
+
   /** Text that only makes sense without {@code --json}. */
   public void text(String text) {
     if (!json) {

@@ -23,6 +23,8 @@ import picocli.CommandLine.Spec;
       PsCommand.class,
       NodesCommand.class,
       MigrateCommand.class,
+      CancelCommand.class,
+      ResolveCommand.class,
       StopCommand.class,
       LogsCommand.class,
       CheckCommand.class,

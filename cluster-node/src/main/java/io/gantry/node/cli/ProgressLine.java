@@ -17,6 +17,7 @@ public final class ProgressLine {
   private final Console console;
   private final String prefix;
   private int lastRound;
+  private String lastSentence = "";
   private Optional<String> lastPhase = Optional.empty();
 
   public ProgressLine(Console console) {
@@ -37,6 +38,12 @@ public final class ProgressLine {
       return;
     }
     // A log wants a line per round and one for what happens to the container itself, not every step between the two nodes.
+    String sentence = progress.path("sentence").asText();
+    if (!sentence.isEmpty() && !sentence.equals(lastSentence)) {
+      lastSentence = sentence;
+      console.note(line);
+      return;
+    }
     int round = progress.path("round").asInt();
     String phase = progress.path("phase").asText();
     boolean isNotable = round > lastRound || NOTABLE.contains(phase) && !lastPhase.equals(Optional.of(phase));
@@ -55,6 +62,9 @@ public final class ProgressLine {
       text.append(bar(Math.min(1, done / total))).append(' ');
     }
     text.append(words(progress.path("phase").asText("Moving")));
+    if (!progress.path("sentence").asText().isEmpty()) {
+      return text.append(" · ").append(progress.path("sentence").asText()).toString();
+    }
     if (progress.path("round").asInt() == 0 && done == 0) {
       return text.toString();
     }

@@ -4,6 +4,7 @@ import com.typesafe.config.Config;
 import com.typesafe.config.ConfigException;
 import com.typesafe.config.ConfigFactory;
 import com.typesafe.config.ConfigParseOptions;
+import io.gantry.actors.Fencing;
 import io.gantry.actors.Names;
 import io.gantry.actors.NodeSettings;
 import io.gantry.node.CommandException;
@@ -13,6 +14,7 @@ import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -23,7 +25,8 @@ import java.util.Optional;
  * What a node was told. Options win over the environment, and that over the file.
  *
  * <p>Keys of the file (HOCON, under {@code gantry}): {@code name}, {@code bind}, {@code port}, {@code pages-port}, {@code join} (a list),
- * {@code state-dir}, {@code moves-out-max}, {@code moves-in-max}, {@code rehearse}; {@code akka} beside it is handed to the actor system.
+ * {@code state-dir}, {@code moves-out-max}, {@code moves-in-max}, {@code rehearse},
+ * {@code fencing-command} (a list), {@code fencing-after}, {@code fencing-deadline} (times); {@code akka} beside it is handed to the actor system.
  * Environment: {@code GANTRY_NAME}, {@code GANTRY_BIND}, {@code GANTRY_PORT}, {@code GANTRY_PAGES_PORT}, {@code GANTRY_JOIN}
  * (commas between), {@code GANTRY_STATE_DIR}, {@code GANTRY_CONFIG}.
  *
@@ -36,6 +39,7 @@ import java.util.Optional;
  * @param movesOutMax most moves out of this node at a time
  * @param movesInMax most moves into it
  * @param rehearse whether to move a throwaway process before the node is ready
+ * @param fencing what to do about a host that cannot be reached and that a container waits for
  * @param overrides the file's {@code akka} section
  */
 public record NodeConfig(
@@ -48,11 +52,13 @@ public record NodeConfig(
     int movesOutMax,
     int movesInMax,
     boolean rehearse,
+    Fencing fencing,
     Config overrides) {
   /** UDP port for pages unless told otherwise. */
   public static final int PAGES_PORT_DEFAULT = 7751;
 
   private static final int MOVES_MAX_DEFAULT = 4;
+  private static final Duration FENCING_DEADLINE_MAX = Duration.ofHours(1);
 
   /**
    * What was typed; empty where nothing was.
@@ -113,10 +119,28 @@ public record NodeConfig(
           inRange("moves-out-max", number(file, "moves-out-max").orElse(MOVES_MAX_DEFAULT), 1, 64),
           inRange("moves-in-max", number(file, "moves-in-max").orElse(MOVES_MAX_DEFAULT), 1, 64),
           options.rehearse().orElse(!file.hasPath("gantry.rehearse") || file.getBoolean("gantry.rehearse")),
+          fencing(file),
           file.hasPath("akka") ? file.getConfig("akka").atPath("akka") : ConfigFactory.empty());
     } catch (ConfigException wrong) {
       throw mistake("The configuration is wrong: " + wrong.getMessage() + ".");
     }
+  }
+
+  private static Fencing fencing(Config file) {
+    List<String> command = file.hasPath("gantry.fencing-command") ? file.getStringList("gantry.fencing-command") : List.of();
+    if (command.isEmpty() != !file.hasPath("gantry.fencing-after")) {
+      throw mistake(
+          "gantry.fencing-command and gantry.fencing-after belong together: the command that makes sure that a host is off, and for how long a"
+              + " container must have waited for that host before it is run, such as 60s.");
+    }
+    if (command.isEmpty()) {
+      return Fencing.OFF;
+    }
+    Duration deadline = file.hasPath("gantry.fencing-deadline") ? file.getDuration("gantry.fencing-deadline") : Fencing.OFF.deadline();
+    if (deadline.isZero() || deadline.compareTo(FENCING_DEADLINE_MAX) > 0) {
+      throw mistake("gantry.fencing-deadline must be more than nothing and at most " + FENCING_DEADLINE_MAX.toSeconds() + "s.");
+    }
+    return new Fencing(command, file.getDuration("gantry.fencing-after"), deadline);
   }
 
   private static Config read(Path file) {
@@ -127,7 +151,8 @@ public record NodeConfig(
     }
     try {
       Config config = ConfigFactory.parseFile(file.toFile(), ConfigParseOptions.defaults().setAllowMissing(false)).resolve();
-      var known = List.of("name", "bind", "port", "pages-port", "join", "state-dir", "moves-out-max", "moves-in-max", "rehearse");
+      var known = List.of("name", "bind", "port", "pages-port", "join", "state-dir", "moves-out-max", "moves-in-max", "rehearse",
+          "fencing-command", "fencing-after", "fencing-deadline");
       var unknown = new ArrayList<String>();
       if (config.hasPath("gantry")) {
         config.getObject("gantry").keySet().stream().filter(key -> !known.contains(key)).sorted().forEach(unknown::add);

@@ -65,6 +65,7 @@ final class NodeRequests implements RequestHandler {
       case "nodes" -> nodes();
       case "migrate" -> migrate(arguments, progress);
       case "cancel" -> cancel(arguments);
+      case "resolve" -> resolve(arguments);
       case "stop" -> stop(arguments);
       case "logs" -> logs(arguments, progress);
       case "describe" -> describe(arguments);
@@ -182,6 +183,17 @@ final class NodeRequests implements RequestHandler {
     NodeCommand.CancelReply reply = ask(replyTo -> new NodeCommand.CancelMigration(name, replyTo), ANSWER_MAX);
     return switch (reply) {
       case NodeCommand.CancelAccepted accepted -> Json.object().put("container", accepted.name()).put("cancelled", true);
+      case NodeCommand.Rejected rejected -> throw rejected(rejected);
+    };
+  }
+
+  private ObjectNode resolve(ObjectNode arguments) throws InterruptedException {
+    String name = text(arguments, "container");
+    String hostOff = text(arguments, "host_is_off");
+    NodeCommand.ResolveReply reply = ask(replyTo -> new NodeCommand.ResolveContainer(name, hostOff, replyTo), ANSWER_MAX);
+    return switch (reply) {
+      case NodeCommand.Resolved resolved ->
+          Json.object().put("container", resolved.name()).put("node", resolved.node()).put("epoch", resolved.epoch()).put("resolved", true);
       case NodeCommand.Rejected rejected -> throw rejected(rejected);
     };
   }

@@ -100,6 +100,7 @@ final class NodeWiring implements AutoCloseable {
         .withPort(config.port())
         .withJoin(config.join())
         .withMovesMax(config.movesOutMax(), config.movesInMax())
+        .withFencing(config.fencing())
         .withOverrides(config.overrides());
   }
 

@@ -15,7 +15,7 @@ class CommandLineTest {
   @TempDir Path empty;
 
   @ParameterizedTest
-  @ValueSource(strings = {"node", "run", "ps", "nodes", "migrate", "stop", "logs", "check", "checkpoint", "restore", "demo", "simulate"})
+  @ValueSource(strings = {"node", "run", "ps", "nodes", "migrate", "cancel", "resolve", "stop", "logs", "check", "checkpoint", "restore", "demo", "simulate"})
   void everyCommandHasHelpWithAnExampleAndExitCodes(String command) {
     Invocation help = Invocation.of(command, "--help");
     assertThat(help.status()).isZero();
@@ -38,6 +38,9 @@ class CommandLineTest {
         "migrate web --to b --pause-budget 20|--pause-budget: '20' is not a duration",
         "migrate web --to b --pause-budget 0ms|--pause-budget must be longer than nothing",
         "migrate web --to b --when-stalled hope|'freeze' or 'abort'",
+        "cancel|Missing required parameter: 'C'",
+        "resolve web|Missing required option: '--host-is-off=N'",
+        "resolve web --host-is-off b|say --yes if you are sure that the host of node b is off",
         "run --name a/b -- true|'a/b' cannot be a container's name",
         "run --name web|Missing required parameter",
         "logs -f web|use one of them",
@@ -74,7 +77,7 @@ class CommandLineTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"ps", "nodes", "stop c", "logs c", "migrate c --to b", "run --name c -- true"})
+  @ValueSource(strings = {"ps", "nodes", "stop c", "logs c", "migrate c --to b", "cancel c", "resolve c --host-is-off b --yes", "run --name c -- true"})
   void withoutANodeEveryCommandSaysHowToStartOne(String line) {
     String[] words = (line.replaceFirst(" |$", " --json --state-dir " + empty + " ")).trim().split(" +");
     Invocation result = Invocation.of(words);

@@ -8,6 +8,7 @@ import io.gantry.node.ExitCode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -60,6 +61,23 @@ class NodeConfigTest {
     assertThat(config.stateDirectory()).isEqualTo(Path.of("/var/lib/gantry"));
     assertThat(config.join()).containsExactly("b", "c:5");
     assertThat(config.rehearse()).isTrue();
+  }
+
+  @Test
+  void aFencingCommandIsOffUnlessItIsSaidWhatAndWhen() throws IOException {
+    assertThat(NodeConfig.resolve(options("a", "127.0.0.1", null), Map.of()).fencing().isOn()).isFalse();
+    Path file = file("gantry { fencing-command = [\"/sbin/fence\", \"{node}\"], fencing-after = 2m }");
+    var fencing = NodeConfig.resolve(options("a", "127.0.0.1", file), Map.of()).fencing();
+    assertThat(fencing.command()).containsExactly("/sbin/fence", "{node}");
+    assertThat(fencing.after()).isEqualTo(Duration.ofMinutes(2));
+    assertThat(fencing.deadline()).isEqualTo(Duration.ofSeconds(60));
+    assertMistake(options("a", "127.0.0.1", file("gantry { fencing-command = [x] }")), Map.of(), "fencing-after", "belong together");
+    assertMistake(options("a", "127.0.0.1", file("gantry { fencing-after = 60s }")), Map.of(), "fencing-command", "belong together");
+    assertMistake(
+        options("a", "127.0.0.1", file("gantry { fencing-command = [x], fencing-after = soon }")), Map.of(), "fencing-after");
+    assertMistake(
+        options("a", "127.0.0.1", file("gantry { fencing-command = [x], fencing-after = 1s, fencing-deadline = 0s }")), Map.of(),
+        "fencing-deadline");
   }
 
   @Test
