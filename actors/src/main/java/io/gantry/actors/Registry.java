@@ -244,8 +244,21 @@ final class Registry {
     remotes.forEach(
         (node, remote) ->
             remote.containers.values()
-                .forEach(holding -> best.merge(holding.container(), known(node, holding), Registry::better)));
+                .forEach(holding -> best.merge(holding.container(), known(node, holding), this::merged)));
     return new ArrayList<>(best.values());
+  }
+
+  /** The better-founded word; when its node cannot be asked any more, with what the other one has. */
+  private ContainerInfo merged(ContainerInfo one, ContainerInfo other) {
+    var best = better(one, other);
+    var second = best == one ? other : one;
+    if (second.status() != Status.HELD || best.node().equals(self) || reachable.containsKey(best.node())) {
+      return best;
+    }
+    return withNote(
+        best,
+        best.note() + " Node " + second.node() + " holds a complete copy, frozen, and waits for node " + best.node()
+            + "; if that host is off: gantry resolve.");
   }
 
   /** The same for one container. */
@@ -271,6 +284,11 @@ final class Registry {
   }
 
   private static ContainerInfo unreachable(ContainerInfo info) {
+    return withNote(
+        info, ("Node " + info.node() + " cannot be reached; this is what it said last. " + info.note()).strip());
+  }
+
+  private static ContainerInfo withNote(ContainerInfo info, String note) {
     return new ContainerInfo(
         info.name(),
         info.node(),
@@ -278,7 +296,7 @@ final class Registry {
         info.status(),
         info.command(),
         info.initPid(),
-        "Node " + info.node() + " cannot be reached; this is what it said last. " + info.note());
+        note);
   }
 
   private static ContainerInfo better(ContainerInfo one, ContainerInfo other) {

@@ -181,6 +181,8 @@ class ResolveTest {
     nodes.cluster.network().heal();
     nodes.cluster.network().tellPeers();
     assertThat(nodes.cluster.truth().runningOn(TwoNodes.WEB)).isEmpty();
+    nodes.awaitList(
+        "b", all -> all.getFirst().note().contains("Node b holds a complete copy, frozen, and waits for node a"));
     assertThat(resolve("b", "a")).isEqualTo(new NodeCommand.Resolved(TwoNodes.WEB, "b", 2));
     nodes.cluster.start("a");
     nodes.await(() -> nodes.cluster.isUp("a"));
