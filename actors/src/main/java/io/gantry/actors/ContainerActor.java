@@ -411,7 +411,8 @@ final class ContainerActor {
     }
     if (isGivingWay) {
       return Optional.of(
-          new NodeCommand.Rejected(NodeCommand.Problem.BUSY, "Container " + setup.name() + " is just being removed here. " + note));
+          new NodeCommand.Rejected(
+              NodeCommand.Problem.BUSY, "Container " + setup.name() + " is just being removed here. " + note));
     }
     if (!stopping.isEmpty()) {
       return Optional.of(

@@ -53,7 +53,8 @@ class MovesLimitTest {
     nodes.cluster.network()
         .lose(message -> message instanceof PeerMessage.Activate || message instanceof PeerMessage.Answer);
     var first = move(TwoNodes.WEB, MigrateOptions.defaults());
-    nodes.awaitList("a", all -> all.stream().anyMatch(info -> info.name().equals(TwoNodes.WEB) && info.status() == Status.RELEASED));
+    nodes.awaitList(
+        "a", all -> all.stream().anyMatch(info -> info.name().equals(TwoNodes.WEB) && info.status() == Status.RELEASED));
     return first;
   }
 

@@ -23,7 +23,7 @@ import java.util.List;
  *     │                                                                        │ or a person says: the source is off
  *  Discarding ◀────────────────────────────────────────────────────────────────┤
  *     │                                                                        ▼
- *  Forgetting (ledger: GONE)                                                Owning (ledger: OWNED) ── surely not written ─▶ Holding
+ *  Forgetting (ledger: GONE)                                                Owning (ledger: OWNED) ── surely not ─▶ Holding
  *     │                                                                        │ on disk
  *     ▼                                                                        ▼
  *  Ended: discarded                                                         Starting ⟲ ──▶ Ended: running

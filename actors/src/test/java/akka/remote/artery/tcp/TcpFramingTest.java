@@ -31,7 +31,8 @@ class TcpFramingTest {
 
   @BeforeAll
   static void open() {
-    system = ActorSystem.create("framing", ConfigFactory.parseString("akka.loglevel = WARNING").withFallback(ConfigFactory.load()));
+    system =
+        ActorSystem.create("framing", ConfigFactory.parseString("akka.loglevel = WARNING").withFallback(ConfigFactory.load()));
   }
 
   @AfterAll
@@ -53,7 +54,8 @@ class TcpFramingTest {
 
   /** A frame without literals, as every message after the first ones between two nodes: all tags are numbers of tables. */
   private static byte[] envelope(int length, long uid) {
-    return ByteBuffer.allocate(length).order(ByteOrder.LITTLE_ENDIAN).putLong(4, uid).putInt(16, 0xFF000000).putInt(20, 0xFF000001)
+    return ByteBuffer.allocate(length).order(ByteOrder.LITTLE_ENDIAN).putLong(4, uid)
+        .putInt(16, 0xFF000000).putInt(20, 0xFF000001)
         .putInt(24, 0xFF000002).array();
   }
 
@@ -103,7 +105,9 @@ class TcpFramingTest {
   @ParameterizedTest
   @ValueSource(ints = {-1, Integer.MIN_VALUE, 0, 1, FRAME_MIN - 1, 1 << 22, Integer.MAX_VALUE})
   void aLengthThatNoMessageHasEndsTheConnectionAfterWhatCameBefore(int length) throws Exception {
-    var bytes = stream(envelope(100, 7)).concat(TcpFraming$.MODULE$.encodeFrameHeader(length)).concat(ByteString.fromArray(new byte[4000]));
+    var bytes =
+        stream(envelope(100, 7)).concat(TcpFraming$.MODULE$.encodeFrameHeader(length))
+            .concat(ByteString.fromArray(new byte[4000]));
     assertThat(framed(List.of(bytes))).hasSize(1);
   }
 

@@ -276,7 +276,8 @@ class DestinationTransitionTest {
           .anyMatch(operation -> operation.startsWith("Write") || operation.equals("Run") || operation.equals("Discard"));
       assertThat(waits || timers.contains(Timer.STEP)).as("every wait ends: %s after %s, %s", step.phase(), event, path).isTrue();
     }
-    return new World(bounded(step.phase()), disk, Set.copyOf(awaited), Set.copyOf(timers), releasedSaid, rolledBackSaid, confirmedOff);
+    return new World(
+        bounded(step.phase()), disk, Set.copyOf(awaited), Set.copyOf(timers), releasedSaid, rolledBackSaid, confirmedOff);
   }
 
   private static Phase bounded(Phase phase) {

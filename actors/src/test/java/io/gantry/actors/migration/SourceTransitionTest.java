@@ -159,7 +159,8 @@ class SourceTransitionTest {
   @Test
   void aPersonsWordCountsOnlyInDoubt() {
     for (var phase :
-        List.of(new PreCopying(TERMS, List.of()), new AwaitingReady(TERMS, "d", true, Optional.empty()), new Releasing(TERMS, "d"),
+        List.of(new PreCopying(TERMS, List.of()), new AwaitingReady(TERMS, "d", true, Optional.empty()),
+            new Releasing(TERMS, "d"),
             new Unsaying(TERMS, "full.", false), new TakingBack(TERMS, "lost."), new Destroying(1), new Forgetting(1))) {
       assertThat(SOURCE.transition(phase, new PeerConfirmedOff("It is off."))).isEqualTo(new Step(phase, List.of()));
     }

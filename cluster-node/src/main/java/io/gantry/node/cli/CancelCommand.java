@@ -12,8 +12,8 @@ import picocli.CommandLine.Parameters;
     name = "cancel",
     header = "Calls off the move of a container; it runs on where it is.",
     description = {
-      "Possible until the move is committed; after that it is finished. Whoever asked for the move is told that it was rolled back. Any node may"
-          + " be asked."
+      "Possible until the move is committed; after that it is finished. Whoever asked for the move is told that it was rolled"
+          + " back. Any node may be asked."
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {

@@ -18,9 +18,11 @@ import picocli.CommandLine.Parameters;
     name = "resolve",
     header = "Lets a container run on that waits for a host which is off.",
     description = {
-      "When a host is lost in the middle of a move, the other one cannot know whether the container still runs there, and keeps its copy frozen. If"
-          + " you know that the lost host is off, switched off and not just out of reach, say so: the copy that is left becomes the container.",
-      "If that host is not off, two copies run until the two hosts meet again; then the copy on the host that was said to be off is removed."
+      "When a host is lost in the middle of a move, the other one cannot know whether the container still runs there, and keeps"
+          + " its copy frozen. If you know that the lost host is off, switched off and not just out of reach, say so: the"
+          + " copy that is left becomes the container.",
+      "If that host is not off, two copies run until the two hosts meet again; then the copy on the host that was said to be off"
+          + " is removed."
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
@@ -46,12 +48,15 @@ final class ResolveCommand extends Subcommand {
   @Override
   ExitCode run(Console console) throws IOException {
     if (!yes && !console.canAsk()) {
-      throw usage("There is no terminal to ask for confirmation on: say --yes if you are sure that the host of node " + hostOff + " is off.");
+      throw usage(
+          "There is no terminal to ask for confirmation on: say --yes if you are sure that the host of node "
+              + hostOff + " is off.");
     }
     var client = socket.open();
     if (!yes) {
       console.question(
-          "If the host of node " + hostOff + " is not off, " + container + " may run twice and one copy will be lost. Is that host switched off? [yes/no] ");
+          "If the host of node " + hostOff + " is not off, " + container + " may run twice and one copy will be lost."
+              + " Is that host switched off? [yes/no] ");
       var input = new BufferedReader(new InputStreamReader(System.in, Charset.defaultCharset()));
       if (!"yes".equals(input.readLine())) {
         throw new CommandException(ExitCode.CONFLICT, "It was not confirmed with 'yes'; nothing was changed.");

@@ -26,7 +26,8 @@ import java.util.Optional;
  *
  * <p>Keys of the file (HOCON, under {@code gantry}): {@code name}, {@code bind}, {@code port}, {@code pages-port}, {@code join} (a list),
  * {@code state-dir}, {@code moves-out-max}, {@code moves-in-max}, {@code rehearse},
- * {@code fencing-command} (a list), {@code fencing-after}, {@code fencing-deadline} (times); {@code akka} beside it is handed to the actor system.
+ * {@code fencing-command} (a list), {@code fencing-after}, {@code fencing-deadline} (times);
+ * {@code akka} beside it is handed to the actor system.
  * Environment: {@code GANTRY_NAME}, {@code GANTRY_BIND}, {@code GANTRY_PORT}, {@code GANTRY_PAGES_PORT}, {@code GANTRY_JOIN}
  * (commas between), {@code GANTRY_STATE_DIR}, {@code GANTRY_CONFIG}.
  *
@@ -130,13 +131,14 @@ public record NodeConfig(
     List<String> command = file.hasPath("gantry.fencing-command") ? file.getStringList("gantry.fencing-command") : List.of();
     if (command.isEmpty() != !file.hasPath("gantry.fencing-after")) {
       throw mistake(
-          "gantry.fencing-command and gantry.fencing-after belong together: the command that makes sure that a host is off, and for how long a"
-              + " container must have waited for that host before it is run, such as 60s.");
+          "gantry.fencing-command and gantry.fencing-after belong together: the command that makes sure that a host is off, and"
+              + " for how long a container must have waited for that host before it is run, such as 60s.");
     }
     if (command.isEmpty()) {
       return Fencing.OFF;
     }
-    Duration deadline = file.hasPath("gantry.fencing-deadline") ? file.getDuration("gantry.fencing-deadline") : Fencing.OFF.deadline();
+    Duration deadline =
+        file.hasPath("gantry.fencing-deadline") ? file.getDuration("gantry.fencing-deadline") : Fencing.OFF.deadline();
     if (deadline.isZero() || deadline.compareTo(FENCING_DEADLINE_MAX) > 0) {
       throw mistake("gantry.fencing-deadline must be more than nothing and at most " + FENCING_DEADLINE_MAX.toSeconds() + "s.");
     }

@@ -193,7 +193,8 @@ final class NodeRequests implements RequestHandler {
     NodeCommand.ResolveReply reply = ask(replyTo -> new NodeCommand.ResolveContainer(name, hostOff, replyTo), ANSWER_MAX);
     return switch (reply) {
       case NodeCommand.Resolved resolved ->
-          Json.object().put("container", resolved.name()).put("node", resolved.node()).put("epoch", resolved.epoch()).put("resolved", true);
+          Json.object().put("container", resolved.name()).put("node", resolved.node()).put("epoch", resolved.epoch())
+              .put("resolved", true);
       case NodeCommand.Rejected rejected -> throw rejected(rejected);
     };
   }

@@ -15,7 +15,11 @@ class CommandLineTest {
   @TempDir Path empty;
 
   @ParameterizedTest
-  @ValueSource(strings = {"node", "run", "ps", "nodes", "migrate", "cancel", "resolve", "stop", "logs", "check", "checkpoint", "restore", "demo", "simulate"})
+  @ValueSource(
+      strings = {
+        "node", "run", "ps", "nodes", "migrate", "cancel", "resolve", "stop", "logs", "check", "checkpoint", "restore", "demo",
+        "simulate"
+      })
   void everyCommandHasHelpWithAnExampleAndExitCodes(String command) {
     Invocation help = Invocation.of(command, "--help");
     assertThat(help.status()).isZero();
@@ -77,7 +81,11 @@ class CommandLineTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"ps", "nodes", "stop c", "logs c", "migrate c --to b", "cancel c", "resolve c --host-is-off b --yes", "run --name c -- true"})
+  @ValueSource(
+      strings = {
+        "ps", "nodes", "stop c", "logs c", "migrate c --to b", "cancel c", "resolve c --host-is-off b --yes",
+        "run --name c -- true"
+      })
   void withoutANodeEveryCommandSaysHowToStartOne(String line) {
     String[] words = (line.replaceFirst(" |$", " --json --state-dir " + empty + " ")).trim().split(" +");
     Invocation result = Invocation.of(words);

@@ -60,7 +60,8 @@ class ResolvePromptTest {
   void itAsksAndWithoutAYesNothingIsChanged() throws Exception {
     for (String typed : new String[] {"no", "", "y"}) {
       Ended ended = answered(typed);
-      assertThat(ended.seen()).contains("If the host of node beta is not off, web may run twice", "[yes/no]", "It was not confirmed");
+      assertThat(ended.seen())
+          .contains("If the host of node beta is not off, web may run twice", "[yes/no]", "It was not confirmed");
       assertThat(ended.status()).isEqualTo(ExitCode.CONFLICT.status());
     }
   }

@@ -220,8 +220,8 @@ class GarbageTest {
   }
 
   /**
-   * A frame as Aeron's driver knows it (Aeron's protocol specification): length, version, flags and type, and for some types session, stream and
-   * terms that are nobody's.
+   * A frame as Aeron's driver knows it (Aeron's protocol specification): length, version, flags and type, and for
+   * some types session, stream and terms that are nobody's.
    */
   private static byte[] aeronFrame(SplittableRandom random) {
     int type = random.nextInt(14);

@@ -47,13 +47,19 @@ class LostHostTest {
         destination.start();
         cluster.awaitReachable(2);
       }
-      await().atMost(Duration.ofSeconds(30)).until(() -> source.container("web").map(known -> known.path("status").asText()).orElse("").equals("running"));
+      awaitStatus(source, "running");
       if (source.container("web").orElseThrow().path("node").asText().equals("n1")) {
         assertThat(destination.migrate("web", source).path("outcome").asText()).isEqualTo("completed");
         pid = source.container("web").orElseThrow().path("init_pid").asLong();
       }
     }
     throw new AssertionError("in " + TRIES_MAX + " tries the destination was never killed between RELEASED and Activated");
+  }
+
+  private static void awaitStatus(TestCluster.Node asked, String status) {
+    await()
+        .atMost(Duration.ofSeconds(40))
+        .until(() -> asked.container("web").map(known -> known.path("status").asText()).orElse("").equals(status));
   }
 
   private static void awaitRunningOnlyAtTheSource(TestCluster cluster, long pid) {
@@ -70,8 +76,11 @@ class LostHostTest {
                 assertThat(known.path("init_pid").asLong()).isEqualTo(pid);
               });
     }
-    await().atMost(Duration.ofSeconds(20)).until(() -> Files.notExists(cluster.node(1).stateDirectory().resolve("containers/web")));
-    assertThat(cluster.node(0).migrate("web", cluster.node(1)).path("outcome").asText()).as("it can be moved there again").isEqualTo("completed");
+    Path left = cluster.node(1).stateDirectory().resolve("containers/web");
+    await().atMost(Duration.ofSeconds(20)).until(() -> Files.notExists(left));
+    assertThat(cluster.node(0).migrate("web", cluster.node(1)).path("outcome").asText())
+        .as("it can be moved there again")
+        .isEqualTo("completed");
   }
 
   @Test
@@ -79,7 +88,7 @@ class LostHostTest {
     try (var cluster = TestCluster.start(TestCluster.Options.nodes(2).withoutRehearsal())) {
       long pid = moveIntoDoubt(cluster);
       TestCluster.Node source = cluster.node(0);
-      await().atMost(Duration.ofSeconds(30)).until(() -> source.container("web").orElseThrow().path("status").asText().equals("in-doubt"));
+      awaitStatus(source, "in-doubt");
       TestCluster.Result late = source.cli("cancel", "--json", "web");
       assertThat(late.status()).isEqualTo(ExitCode.CONFLICT.status());
       assertThat(late.json().at("/error/message").asText()).contains("has passed its commit");
@@ -107,11 +116,12 @@ class LostHostTest {
     Path config =
         Files.writeString(
             directory.resolve("gantry.conf"),
-            "gantry { fencing-command = [\"" + script + "\", \"{node}\", \"{address}\"], fencing-after = 2s, fencing-deadline = 10s }");
+            "gantry { fencing-command = [\"" + script + "\", \"{node}\", \"{address}\"],"
+                + " fencing-after = 2s, fencing-deadline = 10s }");
     var options = new TestCluster.Options(2, false, false, List.of("--no-rehearsal", "--config", config.toString()));
     try (var cluster = TestCluster.start(options)) {
       long pid = moveIntoDoubt(cluster);
-      await().atMost(Duration.ofSeconds(40)).until(() -> cluster.node(0).container("web").orElseThrow().path("status").asText().equals("running"));
+      awaitStatus(cluster.node(0), "running");
       assertThat(Files.readString(directory.resolve("called"))).isEqualTo("n1 " + TestCluster.loopback(3) + "\n");
       cluster.node(1).start();
       cluster.awaitReachable(2);

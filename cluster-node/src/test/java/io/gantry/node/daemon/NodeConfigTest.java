@@ -71,8 +71,10 @@ class NodeConfigTest {
     assertThat(fencing.command()).containsExactly("/sbin/fence", "{node}");
     assertThat(fencing.after()).isEqualTo(Duration.ofMinutes(2));
     assertThat(fencing.deadline()).isEqualTo(Duration.ofSeconds(60));
-    assertMistake(options("a", "127.0.0.1", file("gantry { fencing-command = [x] }")), Map.of(), "fencing-after", "belong together");
-    assertMistake(options("a", "127.0.0.1", file("gantry { fencing-after = 60s }")), Map.of(), "fencing-command", "belong together");
+    assertMistake(
+        options("a", "127.0.0.1", file("gantry { fencing-command = [x] }")), Map.of(), "fencing-after", "belong together");
+    assertMistake(
+        options("a", "127.0.0.1", file("gantry { fencing-after = 60s }")), Map.of(), "fencing-command", "belong together");
     assertMistake(
         options("a", "127.0.0.1", file("gantry { fencing-command = [x], fencing-after = soon }")), Map.of(), "fencing-after");
     assertMistake(
