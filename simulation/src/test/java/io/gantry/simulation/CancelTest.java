@@ -7,41 +7,13 @@ import io.gantry.actors.MigrationOutcome.Result;
 import io.gantry.actors.NodeCommand;
 import io.gantry.actors.NodeCommand.Problem;
 import io.gantry.actors.protocol.PeerMessage;
-import io.gantry.simulation.time.VirtualActorSystem;
 import java.util.List;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A move is called off, at every place. */
-class CancelTest {
-  private static VirtualActorSystem actors;
-  private TwoNodes nodes;
-
-  @BeforeAll
-  static void open() {
-    actors = new VirtualActorSystem();
-  }
-
-  @AfterAll
-  static void end() {
-    actors.close();
-  }
-
-  @BeforeEach
-  void start() {
-    nodes = new TwoNodes(actors);
-  }
-
-  @AfterEach
-  void stop() {
-    nodes.close();
-  }
-
+class CancelTest extends OnTwoNodes {
   private TwoNodes.Answer<NodeCommand.CancelReply> cancel(String asked, String container) {
     return nodes.ask(asked, replyTo -> new NodeCommand.CancelMigration(container, replyTo));
   }

@@ -10,46 +10,18 @@ import io.gantry.actors.NodeCommand.Problem;
 import io.gantry.actors.ledger.LedgerEntry;
 import io.gantry.actors.ledger.LedgerException;
 import io.gantry.actors.protocol.PeerMessage;
-import io.gantry.simulation.time.VirtualActorSystem;
 import java.time.Duration;
 import java.util.List;
 import java.util.SplittableRandom;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /**
  * A host does not come back, a person says so, and the other one goes on with the container. Then it does come back, and what
  * it has of the container goes.
  */
-class ResolveTest {
+class ResolveTest extends OnTwoNodes {
   /** Until a node has heard of what its ledger has just written. */
   private static final Duration HEARD = Duration.ofMillis(100);
-
-  private static VirtualActorSystem actors;
-  private TwoNodes nodes;
-
-  @BeforeAll
-  static void open() {
-    actors = new VirtualActorSystem();
-  }
-
-  @AfterAll
-  static void end() {
-    actors.close();
-  }
-
-  @BeforeEach
-  void start() {
-    nodes = new TwoNodes(actors);
-  }
-
-  @AfterEach
-  void stop() {
-    nodes.close();
-  }
 
   private void switchOff(String host) {
     nodes.cluster.switchOff(host, new SplittableRandom(1));

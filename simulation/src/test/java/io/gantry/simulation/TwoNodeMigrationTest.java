@@ -13,15 +13,10 @@ import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.actors.protocol.ProtocolVersion;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.Finding;
-import io.gantry.simulation.time.VirtualActorSystem;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -30,30 +25,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * The real actors of two nodes move a container, with a fault at each place. After each, exactly one copy runs and nothing is
  * left behind.
  */
-class TwoNodeMigrationTest {
-  private static VirtualActorSystem actors;
-  private TwoNodes nodes;
-
-  @BeforeAll
-  static void open() {
-    actors = new VirtualActorSystem();
-  }
-
-  @AfterAll
-  static void end() {
-    actors.close();
-  }
-
-  @BeforeEach
-  void start() {
-    nodes = new TwoNodes(actors);
-  }
-
-  @AfterEach
-  void stop() {
-    nodes.close();
-  }
-
+class TwoNodeMigrationTest extends OnTwoNodes {
   private void fail(String point) {
     nodes.points.at(
         point,

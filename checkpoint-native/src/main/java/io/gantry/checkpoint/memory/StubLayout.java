@@ -116,7 +116,7 @@ final class StubLayout {
     calls.run();
     applied = new ArrayList<>(target);
     applied.removeIf(vma -> vma.is(VmaStatus.KERNEL | VmaStatus.GUARD));
-    if (!layout.equals(mended)) {
+    if (!isClone && !layout.equals(mended)) {
       mend(layout, written);
       mended = List.copyOf(layout);
     }
@@ -147,9 +147,6 @@ final class StubLayout {
    * a program may move or resize all of it by one {@code mremap}, which fails across mappings.
    */
   private void mend(List<Vma> layout, PageSet written) {
-    if (isClone) {
-      return;
-    }
     var mappings = Maps.read(stub.pid());
     int at = 0;
     for (var vma : layout) {
@@ -165,8 +162,8 @@ final class StubLayout {
   private void rebuild(Vma vma, List<Vma> layout, PageSet written) {
     long place = freeRange(vma.bytes(), layout);
     var calls = new StubCalls(stub);
-    int flags = vma.flags() & ~(Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT) | Mmap.MAP_FIXED_NOREPLACE;
-    calls.add("mmap of another place for " + vma, SyscallNumber.MMAP, place, vma.bytes(), protWhileBuilding(vma), flags, -1, 0);
+    calls.add(
+        "mmap of another place for " + vma, SyscallNumber.MMAP, place, vma.bytes(), protWhileBuilding(vma), flagsWhileBuilding(vma), -1, 0);
     calls.run();
     written.intersect(
         vma.start(),
@@ -220,7 +217,7 @@ final class StubLayout {
       }
     }
     for (var vma : missing) {
-      int flags = vma.flags() & ~(Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT) | Mmap.MAP_FIXED_NOREPLACE;
+      int flags = flagsWhileBuilding(vma);
       if (vma.fromSharedObject()) {
         flags &= ~Mmap.MAP_ANONYMOUS;
         calls.add("mmap " + vma, SyscallNumber.MMAP, vma.start(), vma.bytes(), protWhileBuilding(vma), flags, given.get(sharedDescriptor(vma)), vma.offset());
@@ -258,6 +255,11 @@ final class StubLayout {
       throw new CheckpointException("the round names no file with number " + file);
     }
     return path;
+  }
+
+  /** Flags for {@code mmap}: locks come with {@link LayoutFinish}, and nothing that is there is replaced. */
+  private static int flagsWhileBuilding(Vma vma) {
+    return vma.flags() & ~(Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT) | Mmap.MAP_FIXED_NOREPLACE;
   }
 
   /** How a mapping is protected until {@link LayoutFinish}. */

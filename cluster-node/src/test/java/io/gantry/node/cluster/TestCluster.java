@@ -453,13 +453,16 @@ public final class TestCluster implements AutoCloseable {
 
     /** Moves a container away from here, with default options. */
     public ObjectNode migrate(String container, Node to) {
-      return ask(ControlClient.request("migrate").put("container", container).put("to", to.name).put("deadline_ms", 60_000));
+      return ask(migration(container, to));
     }
 
     /** As {@link #migrate(String, Node)}, with a digest over every page at the commit. */
     public ObjectNode migrateVerified(String container, Node to) {
-      return ask(
-          ControlClient.request("migrate").put("container", container).put("to", to.name).put("deadline_ms", 60_000).put("verify", true));
+      return ask(migration(container, to).put("verify", true));
+    }
+
+    private static ObjectNode migration(String container, Node to) {
+      return ControlClient.request("migrate").put("container", container).put("to", to.name).put("deadline_ms", 60_000);
     }
 
     private void stopContainers() {
