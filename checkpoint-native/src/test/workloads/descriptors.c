@@ -3,6 +3,9 @@
 //   descriptors serve FILE COUNT      COUNT processes that run the system calls they find in FILE: stubs without ptrace
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -11,12 +14,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -422,35 +428,82 @@ static void verify_nothing(void) {}
 static void open_refused(const char *kind) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t l = sizeof a;
-  sigset_t set;
-  sigemptyset(&set);
-  if (!strcmp(kind, "inotify")) at(MUST(inotify_init()), 10);
-  else if (!strcmp(kind, "signalfd")) at(MUST(signalfd(-1, &set, 0)), 10);
-  else if (!strcmp(kind, "pidfd")) at(MUST(syscall(SYS_pidfd_open, getpid(), 0)), 10);
+  if (!strcmp(kind, "inotify")) {
+    close(open(in_dir("watched"), O_CREAT | O_RDWR, 0600));
+    at(MUST(inotify_init()), 10); MUST(inotify_add_watch(10, in_dir("watched"), IN_OPEN));
+    at(MUST(open(in_dir("watched"), O_RDONLY)), 20); MUST(unlink(in_dir("watched")));
+  } else if (!strcmp(kind, "fanotify")) {
+    at(MUST(fanotify_init(0, O_RDONLY)), 10); MUST(fanotify_mark(10, FAN_MARK_ADD, FAN_OPEN | FAN_ONDIR, AT_FDCWD, in_dir(".")));
+    close(open(in_dir("."), O_RDONLY));
+  } else if (!strcmp(kind, "io_uring")) {
+    char parameters[120] = {0};
+    at(MUST(syscall(SYS_io_uring_setup, 8, parameters)), 10);
+  } else if (!strcmp(kind, "perf_event")) {
+    struct { uint32_t type, size; uint64_t config, rest[14]; } counter = {.type = 1, .size = 64};
+    at(MUST(syscall(SYS_perf_event_open, &counter, 0, -1, -1, 0)), 10);
+  } else if (!strcmp(kind, "bpf-map")) {
+    struct { uint32_t type, key, value, entries, rest[28]; } map = {2, 4, 8, 1, {0}};
+    at(MUST(syscall(SYS_bpf, 0, &map, sizeof map)), 10);
+  } else if (!strcmp(kind, "landlock-ruleset")) {
+    uint64_t handled = 1;
+    at(MUST(syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0)), 10);
+  } else if (!strcmp(kind, "character device")) at(MUST(open("/dev/net/tun", O_RDWR)), 10);
   else if (!strcmp(kind, "userfaultfd")) at(MUST(syscall(SYS_userfaultfd, 0)), 10);
-  else if (!strcmp(kind, "netlink socket")) at(MUST(socket(AF_NETLINK, SOCK_RAW, 0)), 10);
-  else if (!strcmp(kind, "raw socket")) at(MUST(socket(AF_INET, SOCK_RAW, 1)), 10);
-  else if (!strcmp(kind, "terminal")) at(MUST(open("/dev/ptmx", O_RDWR)), 10);
-  else if (!strcmp(kind, "mnt namespace")) at(MUST(open("/proc/self/ns/mnt", O_RDONLY)), 10);
+  else if (!strcmp(kind, "netlink socket")) {
+    // An answer that nobody has read.
+    struct { struct nlmsghdr header; struct rtgenmsg what; } ask =
+        {{sizeof ask, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0}, {AF_UNSPEC}};
+    at(MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)), 10); MUST(send(10, &ask, sizeof ask, 0));
+  }
+  else if (!strcmp(kind, "raw socket")) {
+    // One source of a group only.
+    struct ip_mreq_source group = {.imr_multiaddr.s_addr = htonl(0xe8010203), .imr_sourceaddr.s_addr = htonl(0x0a000001), .imr_interface.s_addr = htonl(INADDR_LOOPBACK)};
+    at(MUST(socket(AF_INET, SOCK_RAW, 253)), 10); MUST(setsockopt(10, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &group, sizeof group));
+  }
+  else if (!strcmp(kind, "packet socket")) {
+    struct tpacket_req ring = {.tp_block_size = 4096, .tp_block_nr = 1, .tp_frame_size = 2048, .tp_frame_nr = 2};
+    at(MUST(socket(AF_PACKET, SOCK_RAW, 0)), 10); MUST(setsockopt(10, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring));
+  }
+  else if (!strcmp(kind, "MPTCP socket")) at(MUST(socket(AF_INET, SOCK_STREAM, 262)), 10);
+  else if (!strcmp(kind, "vsock socket")) at(MUST(socket(AF_VSOCK, SOCK_STREAM, 0)), 10);
+  else if (!strcmp(kind, "POSIX message queue")) {
+    // As the C library does it for SIGEV_THREAD: the signal number is a netlink socket, the value a cookie.
+    static char cookie[32];
+    MUST(unshare(CLONE_NEWIPC));
+    at(MUST(syscall(SYS_mq_open, "told by a thread", O_CREAT | O_RDWR, 0600, NULL)), 10);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_value.sival_ptr = cookie};
+    event.sigev_signo = at(MUST(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)), 11);
+    MUST(syscall(SYS_mq_notify, 10, &event));
+  }
+  else if (!strcmp(kind, "terminal")) {
+    int unlocked = 0;
+    MUST(mkdir(in_dir("pts"), 0700));
+    MUST(mount("devpts", in_dir("pts"), "devpts", 0, "ptmxmode=0666"));
+    at(MUST(open(in_dir("pts/ptmx"), O_RDWR)), 11);
+    MUST(ioctl(11, TIOCSPTLCK, &unlocked));
+    at(MUST(ioctl(11, TIOCGPTPEER, O_RDWR | O_NOCTTY)), 10);
+  }
+  else if (!strcmp(kind, "mnt namespace")) at(MUST(open("/proc/self/ns/mnt", O_RDONLY)), 10), MUST(unshare(CLONE_NEWNS));
   else if (!strcmp(kind, "file of /proc")) at(MUST(open("/proc/self/mem", O_RDONLY)), 10);
-  else if (!strcmp(kind, "file lock (flock)")) { at(MUST(open(in_dir("locked"), O_RDWR | O_CREAT, 0600)), 10); MUST(flock(10, LOCK_EX)); }
-  else if (!strcmp(kind, "file lock (POSIX)")) {
-    struct flock lock = {.l_type = F_WRLCK};
-    at(MUST(open(in_dir("locked"), O_RDWR | O_CREAT, 0600)), 10); MUST(fcntl(10, F_SETLK, &lock));
+  else if (!strcmp(kind, "file lease")) {
+    at(MUST(open(in_dir("leased"), O_RDWR | O_CREAT, 0600)), 10); MUST(fcntl(10, F_SETLEASE, F_WRLCK));
   } else if (!strcmp(kind, "regular file")) {
     at(MUST(open(in_dir("replaced"), O_RDWR | O_CREAT, 0600)), 10);
-    MUST(link(in_dir("replaced"), strdup(in_dir("second")))); MUST(unlink(in_dir("replaced")));
+    MUST(mkdir(in_dir("other"), 0700)); MUST(link(strdup(in_dir("replaced")), strdup(in_dir("other/name")))); MUST(unlink(in_dir("replaced")));
   } else if (!strcmp(kind, "TCP connection") || !strcmp(kind, "listening TCP socket")) {
     int server = at(MUST(socket(AF_INET, SOCK_STREAM, 0)), 110);
     MUST(bind(server, (void *)&a, l)); MUST(listen(server, 5)); MUST(getsockname(server, (void *)&a, &l));
     at(MUST(socket(AF_INET, SOCK_STREAM, 0)), 10); MUST(connect(10, (void *)&a, l));
-    if (kind[0] == 'l') { close(10); at(server, 10); } else at(MUST(accept(server, NULL, NULL)), 11);
+    if (kind[0] == 'l') { close(10); at(server, 10); } else { at(MUST(accept(server, NULL, NULL)), 11); MUST(send(11, "!", 1, MSG_OOB)); }
   } else if (!strcmp(kind, "UDP socket")) {
-    a.sin_port = htons(9); at(MUST(socket(AF_INET, SOCK_DGRAM, 0)), 10); MUST(connect(10, (void *)&a, l));
+    struct ip_mreq_source group = {.imr_multiaddr.s_addr = htonl(0xe8010203), .imr_sourceaddr.s_addr = htonl(0x0a000001), .imr_interface.s_addr = htonl(INADDR_LOOPBACK)};
+    at(MUST(socket(AF_INET, SOCK_DGRAM, 0)), 10); MUST(setsockopt(10, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &group, sizeof group));
   } else if (!strcmp(kind, "Unix socket")) {
     struct sockaddr_un u = {AF_UNIX, ""};
     snprintf(u.sun_path, sizeof u.sun_path, "%s", in_dir("socket"));
     at(MUST(socket(AF_UNIX, SOCK_STREAM, 0)), 10); MUST(bind(10, (void *)&u, sizeof u)); MUST(listen(10, 1));
+    // What was sent before anybody has accepted cannot be read.
+    at(10, 110); at(MUST(socket(AF_UNIX, SOCK_STREAM, 0)), 10); MUST(connect(10, (void *)&u, sizeof u)); MUST(send(10, "early", 5, 0));
   } else { printf("unknown kind %s\n", kind); exit(2); }
 }
 

@@ -2,7 +2,7 @@
 #ifndef EVERYTHING_H
 #define EVERYTHING_H
 
-#include "report.h"
+#include "holds.h"
 
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -36,38 +36,6 @@ static pid_t *process_of;
 
 /* Prepares the items of a process that is not the first, and obeys orders until the end. */
 __attribute__((noreturn)) static void serve(enum role role);
-
-/* The number of the look that is being taken. */
-static int asked_number;
-
-/* First thing that is wrong with the item being looked at. */
-static char item_fault[600];
-
-/* What must hold; the first one that does not becomes the item's fault. */
-#define HOLDS(condition, ...)                                                                        \
-  do {                                                                                               \
-    if (!(condition) && item_fault[0] == 0) snprintf(item_fault, sizeof item_fault, __VA_ARGS__);    \
-  } while (0)
-
-/* As HOLDS for calls that must not fail. */
-#define WORKS(expression)                                                                            \
-  ({                                                                                                 \
-    long works_result = (long) (expression);                                                         \
-    HOLDS(works_result != -1, "%s: %s", #expression, strerror(errno));                               \
-    works_result;                                                                                    \
-  })
-
-static inline void fill(void *at, uint64_t bytes, uint64_t seed) {
-  for (uint64_t word = 0; word < bytes / 8; word++) ((uint64_t *) at)[word] = mix(seed + word);
-}
-
-/* True when every word is what fill has written. */
-static inline bool holds(const void *at, uint64_t bytes, uint64_t seed) {
-  for (uint64_t word = 0; word < bytes / 8; word++) {
-    if (((const volatile uint64_t *) at)[word] != mix(seed + word)) return false;
-  }
-  return true;
-}
 
 static inline bool all_zero(const void *at, uint64_t bytes) {
   for (uint64_t word = 0; word < bytes / 8; word++) {

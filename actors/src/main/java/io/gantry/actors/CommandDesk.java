@@ -1,6 +1,7 @@
 package io.gantry.actors;
 
 import akka.actor.typed.ActorRef;
+import akka.actor.typed.javadsl.ActorContext;
 import io.gantry.actors.ContainerInfo.Status;
 import io.gantry.actors.NodeCommand.Problem;
 import io.gantry.actors.ledger.LedgerEntry;
@@ -9,10 +10,13 @@ import io.gantry.actors.migration.IncomingMigration;
 import io.gantry.actors.migration.OutgoingMigration;
 import io.gantry.actors.protocol.CarriedSpec;
 import io.gantry.actors.protocol.ProtocolVersion;
+import io.gantry.checkpoint.NetworkSpec;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.function.Consumer;
 
 /**
@@ -36,6 +40,11 @@ final class CommandDesk {
     void begin(LedgerEntry arriving, ActorRef<NodeCommand.RunReply> replyTo);
   }
 
+  /** A container is taken up within this after a move or a start of the agent, unless something is wrong with it. */
+  private static final int TAKEN_UP_TRIES = 50;
+
+  private static final Duration TAKEN_UP_PAUSE = Duration.ofMillis(100);
+
   /** Most moves that wait for their turn. */
   private static final int WAITING_MAX = 1024;
 
@@ -46,20 +55,21 @@ final class CommandDesk {
   private final NodeTables tables;
   private final Links links;
   private final ActorRef<Registry.Message> registry;
+  private final ActorContext<NodeGuardian.Message> guardian;
   private final ActorRef<NodeGuardian.Message> self;
   private final String kernel;
   private final Births births;
   private final Waits waits;
   private final Consumer<NodeCommand.SubscribeProgress> subscriptions;
 
-  /** @param self the guardian, which is given the registry's answers; @param kernel release of this host's */
+  /** @param guardian is given the registry's answers; @param kernel release of this host's */
   CommandDesk(
       NodeSettings settings,
       World world,
       NodeTables tables,
       Links links,
       ActorRef<Registry.Message> registry,
-      ActorRef<NodeGuardian.Message> self,
+      ActorContext<NodeGuardian.Message> guardian,
       String kernel,
       Births births,
       Waits waits,
@@ -69,7 +79,8 @@ final class CommandDesk {
     this.tables = tables;
     this.links = links;
     this.registry = registry;
-    this.self = self;
+    this.guardian = guardian;
+    this.self = guardian.getSelf();
     this.kernel = kernel;
     this.births = births;
     this.waits = waits;
@@ -79,51 +90,65 @@ final class CommandDesk {
   void onCommand(NodeCommand command, boolean forwarded) {
     switch (command) {
       case NodeCommand.RunContainer run -> onRun(run, forwarded);
-      case NodeCommand.StopContainer stop -> locate(stop, stop.name(), forwarded);
-      case NodeCommand.MigrateContainer migrate -> locate(migrate, migrate.name(), forwarded);
-      case NodeCommand.CancelMigration cancel -> locate(cancel, cancel.name(), forwarded);
-      case NodeCommand.ResolveContainer resolve -> onResolve(resolve, forwarded);
-      case NodeCommand.DescribeContainer describe -> locate(describe, describe.name(), forwarded);
-      case NodeCommand.ReadConsole read -> locate(read, read.name(), forwarded);
+      case NodeCommand.StopContainer stop -> locate(stop, stop.name(), forwarded, 1);
+      case NodeCommand.MigrateContainer migrate -> locate(migrate, migrate.name(), forwarded, 1);
+      case NodeCommand.CancelMigration cancel -> locate(cancel, cancel.name(), forwarded, 1);
+      case NodeCommand.ResolveContainer resolve -> onResolve(resolve, forwarded, 1);
+      case NodeCommand.DescribeContainer describe -> locate(describe, describe.name(), forwarded, 1);
+      case NodeCommand.ReadConsole read -> locate(read, read.name(), forwarded, 1);
       case NodeCommand.ListContainers(var replyTo) -> registry.tell(new Registry.ListAll(replyTo));
       case NodeCommand.ListNodes(var replyTo) ->
           registry.tell(new Registry.Count<NodeGuardian.Message>(counts -> new NodeGuardian.Counted(replyTo, counts), self));
+      case NodeCommand.CompareHosts compare -> onCompare(compare, forwarded);
       case NodeCommand.SubscribeProgress subscribe -> subscriptions.accept(subscribe);
     }
   }
 
   /** A container of this host is found at once; for another the registry is asked. */
-  private void locate(NodeCommand command, String container, boolean forwarded) {
+  private void locate(NodeCommand command, String container, boolean forwarded, int attempt) {
     if (tables.containers.containsKey(container)) {
       onHere(command, container);
     } else {
       registry.tell(
-          new Registry.Locate<NodeGuardian.Message>(container, info -> new NodeGuardian.Located(command, forwarded, info), self));
+          new Registry.Locate<NodeGuardian.Message>(container, info -> new NodeGuardian.Located(command, forwarded, attempt, info), self));
     }
   }
 
-  void onLocated(NodeCommand command, boolean forwarded, Optional<ContainerInfo> info) {
+  /** The same command once more, for a container that was being taken up. */
+  void onLocateAgain(NodeCommand command, String container, boolean forwarded, int attempt) {
+    if (command instanceof NodeCommand.ResolveContainer resolve) {
+      onResolve(resolve, forwarded, attempt);
+    } else {
+      locate(command, container, forwarded, attempt);
+    }
+  }
+
+  void onLocated(NodeCommand command, boolean forwarded, int attempt, Optional<ContainerInfo> info) {
     switch (command) {
       case NodeCommand.RunContainer run -> startContainer(run, info);
-      case NodeCommand.StopContainer stop -> elsewhere(stop, stop.name(), stop.replyTo(), forwarded, info);
-      case NodeCommand.MigrateContainer migrate -> elsewhere(migrate, migrate.name(), migrate.replyTo(), forwarded, info);
-      case NodeCommand.CancelMigration cancel -> elsewhere(cancel, cancel.name(), cancel.replyTo(), forwarded, info);
-      case NodeCommand.ResolveContainer resolve -> onResolve(resolve, forwarded, info);
-      case NodeCommand.DescribeContainer describe -> elsewhere(describe, describe.name(), describe.replyTo(), forwarded, info);
-      case NodeCommand.ReadConsole read -> elsewhere(read, read.name(), read.replyTo(), forwarded, info);
-      case NodeCommand.ListContainers _, NodeCommand.ListNodes _, NodeCommand.SubscribeProgress _ -> {}
+      case NodeCommand.StopContainer stop -> elsewhere(stop, stop.name(), stop.replyTo(), forwarded, attempt, info);
+      case NodeCommand.MigrateContainer migrate -> elsewhere(migrate, migrate.name(), migrate.replyTo(), forwarded, attempt, info);
+      case NodeCommand.CancelMigration cancel -> elsewhere(cancel, cancel.name(), cancel.replyTo(), forwarded, attempt, info);
+      case NodeCommand.ResolveContainer resolve -> onResolve(resolve, forwarded, attempt, info);
+      case NodeCommand.DescribeContainer describe -> elsewhere(describe, describe.name(), describe.replyTo(), forwarded, attempt, info);
+      case NodeCommand.ReadConsole read -> elsewhere(read, read.name(), read.replyTo(), forwarded, attempt, info);
+      case NodeCommand.ListContainers _, NodeCommand.ListNodes _, NodeCommand.CompareHosts _, NodeCommand.SubscribeProgress _ -> {}
     }
   }
 
   private void elsewhere(
-      NodeCommand command, String container, ActorRef<? super NodeCommand.Rejected> replyTo, boolean forwarded,
+      NodeCommand command, String container, ActorRef<? super NodeCommand.Rejected> replyTo, boolean forwarded, int attempt,
           Optional<ContainerInfo> info) {
     if (tables.containers.containsKey(container)) {
       onHere(command, container); // it has come meanwhile
     } else if (tables.recovering.contains(container) || info.filter(known -> known.node().equals(settings.name())).isPresent()) {
+      if (attempt < TAKEN_UP_TRIES) {
+        guardian.scheduleOnce(TAKEN_UP_PAUSE, self, new NodeGuardian.LocateAgain(command, container, forwarded, attempt + 1));
+        return;
+      }
       replyTo.tell(
           new NodeCommand.Rejected(Problem.BUSY,
-              "Container %s is just being taken up by node %s; try again in a moment.".formatted(container, settings.name())));
+              "Node %s is still taking up container %s; its log says what is in the way.".formatted(settings.name(), container)));
     } else if (info.isEmpty() || forwarded) {
       replyTo.tell(
           new NodeCommand.Rejected(Problem.UNKNOWN_CONTAINER, "There is no container " + container + "; gantry ps lists all."));
@@ -147,7 +172,7 @@ final class CommandDesk {
       case NodeCommand.DescribeContainer describe -> actor.tell(new ContainerActor.Describe(describe.replyTo()));
       case NodeCommand.ReadConsole read -> readConsole(read);
       case NodeCommand.RunContainer run -> run.replyTo().tell(nameTaken(run.name(), settings.name()));
-      case NodeCommand.ListContainers _, NodeCommand.ListNodes _, NodeCommand.SubscribeProgress _ -> {}
+      case NodeCommand.ListContainers _, NodeCommand.ListNodes _, NodeCommand.CompareHosts _, NodeCommand.SubscribeProgress _ -> {}
     }
   }
 
@@ -171,7 +196,7 @@ final class CommandDesk {
       run.replyTo().tell(problem.get());
     } else {
       registry.tell(
-          new Registry.Locate<NodeGuardian.Message>(run.name(), info -> new NodeGuardian.Located(run, forwarded, info), self));
+          new Registry.Locate<NodeGuardian.Message>(run.name(), info -> new NodeGuardian.Located(run, forwarded, 1, info), self));
     }
   }
 
@@ -188,6 +213,15 @@ final class CommandDesk {
           new NodeCommand.Rejected(Problem.INVALID_ARGUMENT, "The working directory must be absolute, not '"
               + run.workingDirectory() + "'."));
     }
+    var relative = run.volumes().stream().filter(volume -> !Path.of(volume).isAbsolute()).findFirst();
+    if (relative.isPresent()) {
+      return Optional.of(new NodeCommand.Rejected(Problem.INVALID_ARGUMENT, "A volume must be absolute, not '" + relative.get() + "'."));
+    }
+    try {
+      run.network().ifPresent(NetworkSpec::parse);
+    } catch (IllegalArgumentException wrong) {
+      return Optional.of(new NodeCommand.Rejected(Problem.INVALID_ARGUMENT, wrong.getMessage()));
+    }
     return Optional.empty();
   }
 
@@ -198,7 +232,7 @@ final class CommandDesk {
     } else if (tables.containers.containsKey(run.name()) || tables.isBusyWith(run.name())) {
       run.replyTo().tell(nameTaken(run.name(), settings.name()));
     } else {
-      var spec = new CarriedSpec(run.command(), run.environment(), run.workingDirectory());
+      var spec = new CarriedSpec(run.command(), run.environment(), run.workingDirectory(), run.oci(), run.network().orElse(""), run.volumes());
       var arriving = LedgerEntry.arriving(run.name(), entry.map(known -> known.epoch() + 1).orElse(1L), "", "", spec);
       births.begin(arriving, run.replyTo());
     }
@@ -218,7 +252,7 @@ final class CommandDesk {
               "Container %s is on node %s already.".formatted(migrate.name(), migrate.to())));
       return;
     }
-    var problem = obstacleTo(migrate.to());
+    var problem = obstacleTo(migrate.to()).or(() -> obstacleToRuntimes(migrate)).or(() -> obstacleToVolumes(migrate));
     if (problem.isPresent()) {
       migrate.replyTo().tell(problem.get());
     } else if (tables.waiting.size() >= WAITING_MAX) {
@@ -232,6 +266,32 @@ final class CommandDesk {
     } else {
       actor.tell(new ContainerActor.AdmitMove(migrate));
     }
+  }
+
+  /** A node of an earlier release would overlook that a runtime has to make the container. */
+  private Optional<NodeCommand.Rejected> obstacleToRuntimes(NodeCommand.MigrateContainer migrate) {
+    boolean made = tables.view.entry(migrate.name()).flatMap(LedgerEntry::spec).flatMap(CarriedSpec::oci).isPresent();
+    var version = tables.peers.get(migrate.to()).version();
+    return made && !version.knowsRuntimes()
+        ? Optional.of(
+            new NodeCommand.Rejected(
+                Problem.NODE_UNREACHABLE,
+                "An OCI runtime has made container %s, and node %s, which speaks version %s of the protocol, knows of none; install this release of Gantry there."
+                    .formatted(migrate.name(), migrate.to(), version)))
+        : Optional.empty();
+  }
+
+  /** A node of an earlier release would overlook that files have to come, too. */
+  private Optional<NodeCommand.Rejected> obstacleToVolumes(NodeCommand.MigrateContainer migrate) {
+    boolean has = tables.view.entry(migrate.name()).flatMap(LedgerEntry::spec).filter(spec -> !spec.volumes().isEmpty()).isPresent();
+    var version = tables.peers.get(migrate.to()).version();
+    return has && !version.knowsVolumes()
+        ? Optional.of(
+            new NodeCommand.Rejected(
+                Problem.NODE_UNREACHABLE,
+                "Container %s has volumes, and node %s, which speaks version %s of the protocol, knows of none; install this release of Gantry there."
+                    .formatted(migrate.name(), migrate.to(), version)))
+        : Optional.empty();
   }
 
   /** What speaks against sending anything to a node. */
@@ -267,20 +327,61 @@ final class CommandDesk {
     move.get().actor().tell(new OutgoingMigration.Cancel(CANCELLED, Optional.of(cancel.replyTo())));
   }
 
+  /** The node that is asked says what its host is, the other one compares. */
+  private void onCompare(NodeCommand.CompareHosts compare, boolean forwarded) {
+    boolean here = compare.with().equals(settings.name());
+    if (here && compare.source().isPresent()) {
+      ask(() -> world.engine().compare(compare.source().get()), compare.replyTo(), rows -> compare.replyTo().tell(new NodeCommand.Compared(rows)));
+      return;
+    }
+    var problem =
+        here
+            ? Optional.of(
+                new NodeCommand.Rejected(Problem.INVALID_ARGUMENT, "Node " + compare.with() + " is the one that was asked; name another one to compare it with."))
+            : obstacleTo(compare.with());
+    if (problem.isEmpty() && !forwarded && compare.source().isPresent()) {
+      links.forward(compare.with(), compare);
+      return;
+    }
+    if (problem.isPresent() || forwarded) {
+      compare.replyTo().tell(problem.orElseGet(() -> new NodeCommand.Rejected(Problem.FAILED, "Node " + settings.name() + " was asked for what only node "
+          + compare.with() + " can do.")));
+      return;
+    }
+    ask(
+        () -> world.engine().hostFacts(),
+        compare.replyTo(),
+        facts -> self.tell(new NodeGuardian.Continued(new NodeCommand.CompareHosts(compare.with(), Optional.of(facts), compare.replyTo()))));
+  }
+
+  /** @param then runs on another thread */
+  private <T> void ask(Callable<T> question, ActorRef<? super NodeCommand.Rejected> replyTo, Consumer<T> then) {
+    new BlockingLane(world.blocking())
+        .submit(question)
+        .whenComplete(
+            (answer, failure) -> {
+              if (failure == null) {
+                then.accept(answer);
+              } else {
+                replyTo.tell(new NodeCommand.Rejected(Problem.FAILED, BlockingLane.sentence(failure)));
+              }
+            });
+  }
+
   // ── what a person knows ──────────────────────────────────────────────────────────────────────────────────────────
 
   /** Two nodes may have something of the container: it is for the one that waits. */
-  private void onResolve(NodeCommand.ResolveContainer resolve, boolean forwarded) {
+  private void onResolve(NodeCommand.ResolveContainer resolve, boolean forwarded, int attempt) {
     if (isInMoveHere(resolve.name())) {
       resolve(resolve);
     } else {
       registry.tell(
           new Registry.LocateElsewhere<NodeGuardian.Message>(
-              resolve.name(), resolve.hostOff(), info -> new NodeGuardian.Located(resolve, forwarded, info), self));
+              resolve.name(), resolve.hostOff(), info -> new NodeGuardian.Located(resolve, forwarded, attempt, info), self));
     }
   }
 
-  private void onResolve(NodeCommand.ResolveContainer resolve, boolean forwarded, Optional<ContainerInfo> info) {
+  private void onResolve(NodeCommand.ResolveContainer resolve, boolean forwarded, int attempt, Optional<ContainerInfo> info) {
     if (isInMoveHere(resolve.name())) {
       resolve(resolve);
     } else if (info.filter(known -> known.node().equals(resolve.hostOff())).isPresent()) {
@@ -291,7 +392,7 @@ final class CommandDesk {
                   "As far as node %s knows, container %s is on node %s itself, and no other node waits with a copy of it."
                       .formatted(settings.name(), resolve.name(), resolve.hostOff())));
     } else {
-      elsewhere(resolve, resolve.name(), resolve.replyTo(), forwarded, info);
+      elsewhere(resolve, resolve.name(), resolve.replyTo(), forwarded, attempt, info);
     }
   }
 
@@ -342,15 +443,10 @@ final class CommandDesk {
       return;
     }
     var ended = Optional.ofNullable(tables.shown.get(read.name())).filter(info -> info.status() == Status.EXITED).isPresent();
-    new BlockingLane(world.blocking())
-        .submit(() -> world.directories().read(read.name(), read.offset(), read.bytesMax()))
-        .whenComplete(
-            (console, failure) ->
-                read.replyTo()
-                    .tell(
-                        failure == null
-                            ? new NodeCommand.ConsoleChunk(read.offset(), console.bytes(), console.sizeBytes(), ended)
-                            : new NodeCommand.Rejected(Problem.FAILED, BlockingLane.sentence(failure))));
+    ask(
+        () -> world.directories().read(read.name(), read.offset(), read.bytesMax()),
+        read.replyTo(),
+        console -> read.replyTo().tell(new NodeCommand.ConsoleChunk(read.offset(), console.bytes(), console.sizeBytes(), ended)));
   }
 
   NodeCommand.NodeList nodes(Map<String, Integer> counts) {

@@ -11,6 +11,8 @@ import io.gantry.actors.ledger.LedgerEntry;
 import io.gantry.actors.protocol.CarriedSpec;
 import io.gantry.checkpoint.ContainerHandle;
 import io.gantry.checkpoint.ContainerSpec;
+import io.gantry.checkpoint.NetworkSpec;
+import io.gantry.checkpoint.OciSpec;
 import io.gantry.checkpoint.ProcessFacts;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -194,7 +196,9 @@ final class ContainerActor {
         () -> {
           var directory = world.directories().create(name);
           return world.engine()
-              .create(new ContainerSpec(name, spec.command(), spec.environment(), Path.of(spec.workingDirectory()), directory));
+              .create(new ContainerSpec(name, spec.command(), spec.environment(), Path.of(spec.workingDirectory()), directory, spec.oci(),
+                  spec.network().isEmpty() ? Optional.empty() : Optional.of(NetworkSpec.parse(spec.network())),
+                  spec.volumes().stream().map(Path::of).toList()));
         },
         handle -> new Born(LedgerEntry.born(name, entry.epoch(), handle, spec)));
   }
@@ -379,7 +383,7 @@ final class ContainerActor {
   }
 
   private Behavior<Message> onDescribed(Described described) {
-    described.replyTo().tell(new NodeCommand.Description(info(), described.processes()));
+    described.replyTo().tell(new NodeCommand.Description(info(), described.processes(), entry.spec().map(CarriedSpec::volumes).orElse(List.of())));
     return Behaviors.same();
   }
 
@@ -475,7 +479,9 @@ final class ContainerActor {
 
   private void destroy(boolean isBirth) {
     var world = setup.world();
-    var handle = entry.handle();
+    // One that was adopted ran before and is somebody else's when that fails.
+    var stays = isBirth && entry.spec().flatMap(CarriedSpec::oci).filter(OciSpec::adopt).isPresent();
+    var handle = entry.handle().filter(_ -> !stays);
     run(
         isBirth ? "cleaning up" : "stopping",
         () -> {

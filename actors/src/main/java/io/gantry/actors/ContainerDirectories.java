@@ -31,6 +31,11 @@ public interface ContainerDirectories {
     return new OnDisk(stateDirectory.resolve("containers"));
   }
 
+  /** The directory that a container has, or would have, in a state directory. */
+  static Path of(Path stateDirectory, String container) {
+    return new OnDisk(stateDirectory.resolve("containers")).directory(container);
+  }
+
   /** The real ones. */
   record OnDisk(Path root) implements ContainerDirectories {
     @Override

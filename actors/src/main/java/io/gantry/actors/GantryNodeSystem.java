@@ -39,7 +39,9 @@ import org.slf4j.LoggerFactory;
  */
 public final class GantryNodeSystem implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(GantryNodeSystem.class);
-  private static final String SYSTEM = "gantry";
+  /** Setting with the name of the actor system: systems of different names never join one cluster. */
+  public static final String SYSTEM_NAME = "gantry.system-name";
+
   private static final Duration READY_MAX = Duration.ofSeconds(20);
   private static final Duration STOP_MAX = Duration.ofSeconds(20);
   private static final Duration RESTART_AFTER = Duration.ofSeconds(1);
@@ -144,7 +146,7 @@ public final class GantryNodeSystem implements AutoCloseable {
       var guardian =
           akka.actor.typed.javadsl.Behaviors.<NodeGuardian.Message>setup(
               context -> NodeGuardian.create(settings, world(ledger, blocking(context.getSystem())), ready::complete));
-      system = ActorSystem.create(guardian, SYSTEM, config);
+      system = ActorSystem.create(guardian, systemName(), config);
       var commands = ready.get(READY_MAX.toMillis(), TimeUnit.MILLISECONDS);
       system.getWhenTerminated().thenAccept(this::onTerminated);
       return new Life(system, commands);
@@ -260,9 +262,13 @@ public final class GantryNodeSystem implements AutoCloseable {
     return seeds;
   }
 
+  private String systemName() {
+    return settings.overrides().withFallback(ConfigFactory.defaultReference()).getString(SYSTEM_NAME);
+  }
+
   private String seed(String address) {
     var hasPort = address.lastIndexOf(':') > address.lastIndexOf(']') && address.indexOf(':') == address.lastIndexOf(':')
         || address.contains("]:");
-    return "akka://" + SYSTEM + "@" + (hasPort ? address : address + ":" + NodeSettings.PORT_DEFAULT);
+    return "akka://" + systemName() + "@" + (hasPort ? address : address + ":" + NodeSettings.PORT_DEFAULT);
   }
 }

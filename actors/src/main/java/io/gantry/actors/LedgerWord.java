@@ -11,7 +11,7 @@ final class LedgerWord {
 
   /**
    * To a destination that asks what became of a move. A move that has no actor and was not released never will be: its id is
-   * not used again.
+   * not used again. One that was taken back was over then, whatever has become of the container since.
    *
    * @param migration one of this host's own
    */
@@ -20,7 +20,8 @@ final class LedgerWord {
         ledger.entries().stream()
             .anyMatch(
                 entry -> entry.migration().equals(migration)
-                    && (entry.status() == Status.RELEASED || entry.status() == Status.GONE));
+                    && (entry.status() == Status.RELEASED || entry.status() == Status.GONE)
+                    && !ledger.hasOwned(entry.container(), migration));
     return isReleased ? Standing.RELEASED : Standing.ROLLED_BACK;
   }
 

@@ -21,6 +21,7 @@ import java.util.List;
  *     pause. 0 when nothing was stopped. For a rollback after the freeze: until the original ran again
  * @param totalMs from the request to the end
  * @param phasesMs the parts of the pause
+ * @param warnings what differs between the hosts without being in the way, a sentence each
  */
 public record MigrationOutcome(
     @JsonProperty("container") String container,
@@ -34,15 +35,17 @@ public record MigrationOutcome(
     @JsonProperty("predicted_pause_ms") double predictedPauseMs,
     @JsonProperty("pause_ms") double pauseMs,
     @JsonProperty("total_ms") double totalMs,
-    @JsonProperty("phases_ms") PausePhases phasesMs)
+    @JsonProperty("phases_ms") PausePhases phasesMs,
+    @JsonProperty("warnings") List<String> warnings)
     implements WireMessage {
   public MigrationOutcome {
     rounds = List.copyOf(rounds);
+    warnings = warnings == null ? List.of() : List.copyOf(warnings);
   }
 
   /** Of a move whose figures are lost. */
   static MigrationOutcome withoutFigures(String container, String from, String to, Result outcome, String reason) {
-    return new MigrationOutcome(container, from, to, outcome, reason, List.of(), 0, 0, 0, 0, 0, PausePhases.NONE);
+    return new MigrationOutcome(container, from, to, outcome, reason, List.of(), 0, 0, 0, 0, 0, PausePhases.NONE, List.of());
   }
 
   /** The four ways a move can end. */

@@ -3,6 +3,9 @@ package io.gantry.actors;
 import akka.actor.typed.ActorRef;
 import akka.actor.typed.receptionist.ServiceKey;
 import io.gantry.actors.protocol.WireMessage;
+import io.gantry.checkpoint.HostDifference;
+import io.gantry.checkpoint.HostFacts;
+import io.gantry.checkpoint.OciSpec;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -27,6 +30,9 @@ public sealed interface NodeCommand extends WireMessage {
    * @param command program and arguments; at least the program
    * @param environment the whole environment
    * @param workingDirectory absolute
+   * @param oci which one a runtime is to make or has made; {@code command} is then what people are shown
+   * @param network as {@code NetworkSpec.parse} reads it; empty for the node's own
+   * @param volumes absolute paths of directories whose files belong to it
    */
   record RunContainer(
       String name,
@@ -34,8 +40,27 @@ public sealed interface NodeCommand extends WireMessage {
       List<String> command,
       Map<String, String> environment,
       String workingDirectory,
+      Optional<OciSpec> oci,
+      Optional<String> network,
+      List<String> volumes,
       ActorRef<RunReply> replyTo)
-      implements NodeCommand {}
+      implements NodeCommand {
+    public RunContainer {
+      // Nodes of older versions do not send any.
+      volumes = volumes == null ? List.of() : List.copyOf(volumes);
+    }
+
+    /** One that Gantry itself makes, in the node's own network. */
+    public RunContainer(
+        String name,
+        Optional<String> node,
+        List<String> command,
+        Map<String, String> environment,
+        String workingDirectory,
+        ActorRef<RunReply> replyTo) {
+      this(name, node, command, environment, workingDirectory, Optional.empty(), Optional.empty(), List.of(), replyTo);
+    }
+  }
 
   /** Kills every process of a container and removes what is left of it, console included. */
   record StopContainer(String name, ActorRef<StopReply> replyTo) implements NodeCommand {}
@@ -67,6 +92,14 @@ public sealed interface NodeCommand extends WireMessage {
 
   /** All nodes of the cluster as this node sees them. */
   record ListNodes(ActorRef<NodeList> replyTo) implements NodeCommand {}
+
+  /**
+   * Compares a host that containers would leave with one that they would go to, as the latter's node does before each move.
+   *
+   * @param with name of the node that they would go to
+   * @param source what the host they would leave is; the asked node's own when empty
+   */
+  record CompareHosts(String with, Optional<HostFacts> source, ActorRef<CompareReply> replyTo) implements NodeCommand {}
 
   /** One container with its processes. */
   record DescribeContainer(String name, ActorRef<DescribeReply> replyTo) implements NodeCommand {}
@@ -100,6 +133,9 @@ public sealed interface NodeCommand extends WireMessage {
 
   /** Answer to {@link ResolveContainer}. */
   sealed interface ResolveReply extends WireMessage permits Resolved, Rejected {}
+
+  /** Answer to {@link CompareHosts}. */
+  sealed interface CompareReply extends WireMessage permits Compared, Rejected {}
 
   /** Answer to {@link DescribeContainer}. */
   sealed interface DescribeReply extends WireMessage permits Description, Rejected {}
@@ -139,8 +175,16 @@ public sealed interface NodeCommand extends WireMessage {
     }
   }
 
-  record Description(ContainerInfo container, List<ProcessInfo> processes) implements DescribeReply {
+  /** @param rows everything that was compared */
+  record Compared(List<HostDifference> rows) implements CompareReply {
+    public Compared {
+      rows = List.copyOf(rows);
+    }
+  }
+
+  record Description(ContainerInfo container, List<ProcessInfo> processes, List<String> volumes) implements DescribeReply {
     public Description {
+      volumes = List.copyOf(volumes);
       processes = List.copyOf(processes);
     }
   }
@@ -154,7 +198,7 @@ public sealed interface NodeCommand extends WireMessage {
 
   /** The command was not carried out, and nothing was left half-done. */
   record Rejected(Problem problem, String sentence)
-      implements RunReply, StopReply, MigrateReply, CancelReply, ResolveReply, DescribeReply, ConsoleReply {}
+      implements RunReply, StopReply, MigrateReply, CancelReply, ResolveReply, CompareReply, DescribeReply, ConsoleReply {}
 
   /** Why a command was not carried out; the command line turns these into exit codes. */
   enum Problem {

@@ -61,8 +61,14 @@ public final class NodeGuardian {
   /** Time to try again what {@link Recovery} could not do. */
   private record RecoverAgain(String container) implements Message {}
 
-  /** Where a container is, for a command that waits for it. */
-  record Located(NodeCommand command, boolean forwarded, Optional<ContainerInfo> info) implements Message {}
+  /** Where a container is, for a command that waits for it. @param attempt counts from 1 */
+  record Located(NodeCommand command, boolean forwarded, int attempt, Optional<ContainerInfo> info) implements Message {}
+
+  /** Time to look again for a container that was just being taken up. */
+  record LocateAgain(NodeCommand command, String container, boolean forwarded, int attempt) implements Message {}
+
+  /** A command of this node's user for which something had to be found out first. */
+  record Continued(NodeCommand command) implements Message {}
 
   record Counted(ActorRef<NodeCommand.NodeList> replyTo, Map<String, Integer> containers) implements Message {}
 
@@ -150,7 +156,7 @@ public final class NodeGuardian {
             facts.kernelRelease(),
             (arriving, footprint) -> startIncoming(IncomingMigration::begin, arriving, Optional.of(footprint)));
     this.commandDesk =
-        new CommandDesk(settings, world, tables, links, registry, context.getSelf(), facts.kernelRelease(), this::bear,
+        new CommandDesk(settings, world, tables, links, registry, context, facts.kernelRelease(), this::bear,
             this::cancelWaiting, this::subscribe);
     this.fencingDesk =
         new FencingDesk(
@@ -185,6 +191,7 @@ public final class NodeGuardian {
             case In(Inbound.Delivered(var delivered)) -> peerDesk.onMessage(delivered);
             case In(Inbound.PeersChanged(var now)) -> peerDesk.onPeers(now);
             case In(Inbound.Commanded(var command, var forwarded)) -> commandDesk.onCommand(command, forwarded);
+            case Continued(var command) -> commandDesk.onCommand(command, false);
             case Wrote(var entry) -> tables.view.apply(entry);
             case OfContainer(var notice) -> onContainer(notice);
             case OfOutgoing(var notice) -> onOutgoing(notice);
@@ -193,7 +200,9 @@ public final class NodeGuardian {
             case Recovered recovered -> onRecovered(recovered);
             case RecoverAgain(var container) -> recover(container);
             case ForgetAgain(var gone) -> forget(gone);
-            case Located(var command, var forwarded, var info) -> commandDesk.onLocated(command, forwarded, info);
+            case Located(var command, var forwarded, var attempt, var info) -> commandDesk.onLocated(command, forwarded, attempt, info);
+            case LocateAgain(var command, var container, var forwarded, var attempt) ->
+                commandDesk.onLocateAgain(command, container, forwarded, attempt);
             case Counted(var replyTo, var counts) -> replyTo.tell(commandDesk.nodes(counts));
             case ContainerStopped(var container, var actor) -> {
               if (tables.containers.remove(container, actor)) {

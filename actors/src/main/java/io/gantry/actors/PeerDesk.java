@@ -69,7 +69,9 @@ final class PeerDesk {
       findings.add(finding("name", "The container name '" + offer.container() + "' " + Names.RULE));
     }
     var entry = tables.view.entry(offer.container());
-    if (tables.containers.containsKey(offer.container())) {
+    // What has been given away is on its way out, and a move back can be asked for before it is gone.
+    boolean given = entry.filter(known -> known.status() == LedgerEntry.Status.RELEASED).isPresent();
+    if (tables.containers.containsKey(offer.container()) && !given) {
       findings.add(
           finding("name",
               "Node %s has a container %s of its own; stop it or choose another destination.".formatted(settings.name(),
@@ -131,7 +133,7 @@ final class PeerDesk {
                     + " cannot be reached any more; see whether its agent runs and whether the network between the hosts works.";
         LOG.warn("{}", reason);
         tables.outgoing.values().stream().filter(move -> move.destination().equals(name))
-            .forEach(move -> move.actor().tell(new OutgoingMigration.PeerLost(reason)));
+            .forEach(move -> move.actor().tell(new OutgoingMigration.PeerLost(reason, restarted)));
         tables.incoming.values().stream().filter(move -> move.source().equals(name))
             .forEach(move -> move.actor().tell(new IncomingMigration.PeerLost(reason)));
       }

@@ -1,10 +1,17 @@
 package io.gantry.checkpoint;
 
+import java.util.List;
+
 /**
  * One container being recreated on the destination. {@link PageReceiver} calls come from one thread; {@link #complete()} is called
  * on that same thread or after it has ended. Stubs die with the agent until {@link #complete()} has handed them to the freezer.
  */
 public interface Arrival extends PageReceiver, AutoCloseable {
+  /** Files that have to be sent along, before anything else is. */
+  default List<HaulWish> hauls() {
+    return List.of();
+  }
+
   /**
    * Recreates every kernel object, compares layout and digest, and leaves the copy frozen by the cgroup freezer and detached: HELD.
    *

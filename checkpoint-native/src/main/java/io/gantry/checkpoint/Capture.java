@@ -1,5 +1,7 @@
 package io.gantry.checkpoint;
 
+import java.util.Optional;
+
 /**
  * One container being captured on the source. Used by one thread at a time. Order of calls:
  *
@@ -18,17 +20,32 @@ public interface Capture extends AutoCloseable {
    */
   RoundReport round(PageSink sink);
 
-  /** Stops every thread of every process. */
+  /**
+   * Stops every thread of every process. A container that is met at a moment that cannot be carried and passes by itself (a connection that has sent
+   * something and was not accepted yet) runs on for a little and is stopped again; when that does not help, {@link #sendLast} refuses by name.
+   */
   FreezeReport freeze();
 
   /** Sends the last pages and the state of all kernel objects. Call after {@link #freeze()}. */
   LastReport sendLast(PageSink sink);
 
-  /** Hands the stopped container to the cgroup freezer and lets go of it, so that nothing depends on the agent any more. */
+  /**
+   * Hands the stopped container to the cgroup freezer and lets go of it, so that nothing depends on the agent any more. Locks on files are given up,
+   * since the copy is to have them.
+   */
   void hold();
 
-  /** The container runs on here; tracking is removed without a trace. Idempotent. */
+  /**
+   * The container runs on here; tracking is removed without a trace. Idempotent.
+   *
+   * @throws CheckpointException when it had given up a file lock that somebody else has now; it stays frozen then, and may be asked again
+   */
   void resume();
+
+  /** What has been sent of files that travel along; empty when none do. Any thread. */
+  default Optional<HaulFigures> haul() {
+    return Optional.empty();
+  }
 
   /** Kills the frozen original and removes its cgroup. Only after the destination has taken over. */
   void destroyOriginal();
@@ -36,6 +53,15 @@ public interface Capture extends AutoCloseable {
   /** Resumes unless held or destroyed, and releases tracking and descriptors. A held container stays held. */
   @Override
   void close();
+
+  /**
+   * How far files have come.
+   *
+   * @param passes that were begun
+   * @param files that were made at the destination
+   * @param bytes of their content that were sent
+   */
+  record HaulFigures(int passes, long files, long bytes) {}
 
   /**
    * @param pages pages with content that were sent
@@ -47,8 +73,12 @@ public interface Capture extends AutoCloseable {
    */
   record RoundReport(long pages, long zeroPages, long bytes, long elapsedNs, long dirtyPages, int processes) {}
 
-  /** @param elapsedNs from the first stop request until every thread stood still; @param threads how many there were */
-  record FreezeReport(long elapsedNs, int threads) {}
+  /**
+   * @param elapsedNs from the first stop request until every thread stood still
+   * @param ranOnNs how much later the last time was that they were stopped than the first; 0 when once was enough
+   * @param threads how many there were
+   */
+  record FreezeReport(long elapsedNs, long ranOnNs, int threads) {}
 
   /**
    * @param pages last pages

@@ -19,6 +19,11 @@ final class CommitDigest {
    * @return 32 lower-case hexadecimal digits
    */
   static String of(String memory, String allMemory, final_state processes, descriptors_entry descriptors) {
+    return of(memory, allMemory, processes, descriptors, "");
+  }
+
+  /** @param files digest over everything that was sent of files that travel along, or empty when none do */
+  static String of(String memory, String allMemory, final_state processes, descriptors_entry descriptors, String files) {
     var stream = Hashing.xxh3_128().hashStream();
     for (byte[] part :
         new byte[][] {
@@ -28,6 +33,9 @@ final class CommitDigest {
           descriptors.toByteArray()
         }) {
       stream.putInt(part.length).putBytes(part);
+    }
+    if (!files.isEmpty()) {
+      stream.putBytes(files.getBytes(StandardCharsets.US_ASCII));
     }
     return stream.get().toString();
   }

@@ -1,8 +1,7 @@
 package io.gantry.checkpoint;
 
-import io.gantry.checkpoint.tracee.Birth;
+import io.gantry.checkpoint.linux.TimeNamespace.Offsets;
 import io.gantry.checkpoint.tracee.Cgroup;
-import io.gantry.checkpoint.tracee.Freezer;
 import io.gantry.checkpoint.tracee.StubTree;
 import java.nio.file.Path;
 
@@ -25,8 +24,8 @@ final class ContainerSite implements ArrivalSite {
   }
 
   @Override
-  public StubTree begin() {
-    return StubTree.begin(name, cgroup.path(), directory);
+  public StubTree begin(Offsets clocks, boolean network) {
+    return StubTree.begin(name, cgroup.path(), directory, ContainerClocks.ofNamespace(name, clocks), network);
   }
 
   @Override
@@ -35,18 +34,8 @@ final class ContainerSite implements ArrivalSite {
   }
 
   @Override
-  public Freezer freezer() {
-    return new Freezer(cgroup.path());
-  }
-
-  @Override
   public Path directory() {
     return directory;
-  }
-
-  @Override
-  public Path console() {
-    return directory.resolve(Birth.CONSOLE);
   }
 
   @Override

@@ -40,8 +40,16 @@ public interface Engine extends AutoCloseable {
    */
   List<Finding> preflight(String name, Footprint footprint);
 
+  /** Compares a host that a container would come from with this one, point by point; those that refuse are among {@link #preflight}'s findings. */
+  List<HostDifference> compare(HostFacts source);
+
   /** Prepares to take a container in. {@code directory} exists and is this host's own directory for it. */
   Arrival receive(String name, Path directory);
+
+  /** The same, knowing what comes: a container that a runtime has made is made by this host's. */
+  default Arrival receive(String name, Path directory, Footprint footprint) {
+    return receive(name, directory);
+  }
 
   /** Exit status of a container's init process, when it has ended and this engine was its parent. */
   Optional<Integer> exitStatus(ContainerHandle container);

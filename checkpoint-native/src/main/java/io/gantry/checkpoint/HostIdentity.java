@@ -129,34 +129,4 @@ final class HostIdentity {
       throw new CheckpointException(file + " cannot be read: " + Objects.requireNonNullElse(e.getMessage(), e.toString()), e);
     }
   }
-
-  /** Everything that forbids a container from {@code source} to run here; empty when both hosts fit. */
-  static List<Finding> differences(HostFacts source, HostFacts here) {
-    var findings = new java.util.ArrayList<Finding>();
-    if (!source.machine().equals(here.machine())) {
-      findings.add(new Finding(0, -1, "CPU", "the source is " + source.machine() + ", this host is " + here.machine()));
-    }
-    var missing = source.cpuFeatures().stream().filter(feature -> !here.cpuFeatures().contains(feature)).toList();
-    if (!missing.isEmpty()) {
-      findings.add(
-          new Finding(0, -1, "CPU features", "this host's CPU lacks " + String.join(", ", missing)
-              + ", which the container could have found on the source"));
-    }
-    if (source.xsaveBytes() != here.xsaveBytes()) {
-      findings.add(
-          new Finding(0, -1, "XSAVE area", "signal frames take " + source.xsaveBytes() + " bytes on the source and "
-              + here.xsaveBytes() + " here; the kernels save different register sets"));
-    }
-    if (!source.vdsoHash().equals(here.vdsoHash())) {
-      findings.add(
-          new Finding(0, -1, "vdso", "the kernels map different vdso code (" + source.kernelRelease() + " there, "
-              + here.kernelRelease() + " here); run the same kernel build on both hosts"));
-    }
-    for (var capability : here.capabilities()) {
-      if (capability.required() && !capability.available()) {
-        findings.add(new Finding(0, -1, capability.name(), "missing on this host: " + capability.reason()));
-      }
-    }
-    return findings;
-  }
 }

@@ -1,6 +1,8 @@
 package io.gantry.checkpoint;
 
 import io.gantry.checkpoint.HostFacts.Capability;
+import io.gantry.checkpoint.host.HostTraits;
+import io.gantry.checkpoint.linux.CpuLatency;
 import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.PagemapScan;
 import io.gantry.checkpoint.linux.Userfaultfd;
@@ -10,7 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Tries once what the engine needs from this host, and remembers the answers. Any thread. */
+/** Tries once what the engine needs from this host, and remembers the answers; what may change is read each time. Any thread. */
 final class HostProbe {
   /** {@code linux/capability.h}. */
   private static final int CAP_SYS_PTRACE = 19;
@@ -19,6 +21,7 @@ final class HostProbe {
   private static final int CAP_CHECKPOINT_RESTORE = 40;
 
   private final List<Capability> capabilities = new ArrayList<>();
+  private final HostTraits traits = new HostTraits();
   private final HostFacts once;
 
   HostProbe() {
@@ -34,6 +37,15 @@ final class HostProbe {
         Path.of("/proc/self/task/" + ProcessHandle.current().pid() + "/children"),
         "the kernel was built without /proc/PID/task/TID/children, by which the process tree is found");
     vdso();
+    boolean wakeful = Files.isWritable(Path.of(CpuLatency.DEVICE));
+    capabilities.add(
+        new Capability(
+            "processors kept awake",
+            wakeful,
+            false,
+            wakeful
+                ? CpuLatency.DEVICE + " can be written; no processor sleeps while a container stands still"
+                : CpuLatency.DEVICE + " is missing or cannot be written; pauses are longer, by the time that sleeping processors take to wake"));
     once =
         new HostFacts(
             HostIdentity.kernelRelease(),
@@ -42,7 +54,8 @@ final class HostProbe {
             HostIdentity.signalFrameBytes(),
             HostIdentity.vdsoHash(),
             0,
-            List.copyOf(capabilities));
+            capabilities,
+            List.of());
   }
 
   HostFacts facts() {
@@ -53,7 +66,8 @@ final class HostProbe {
         once.xsaveBytes(),
         once.vdsoHash(),
         HostIdentity.memoryAvailableBytes(),
-        once.capabilities());
+        once.capabilities(),
+        traits.read());
   }
 
   private void add(String name, boolean available, String reason) {

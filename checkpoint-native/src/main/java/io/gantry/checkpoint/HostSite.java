@@ -2,8 +2,9 @@ package io.gantry.checkpoint;
 
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.TimeNamespace.Offsets;
+import io.gantry.checkpoint.resource.SocketFiles;
 import io.gantry.checkpoint.tracee.Cgroup;
-import io.gantry.checkpoint.tracee.Freezer;
 import io.gantry.checkpoint.tracee.StubTree;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -29,7 +30,11 @@ final class HostSite implements ArrivalSite {
   }
 
   @Override
-  public StubTree begin() {
+  public StubTree begin(Offsets clocks, boolean network) {
+    if (network) {
+      throw new CheckpointException("the image has a network namespace of its own and no pid namespace, which nothing that was saved here has");
+    }
+    ContainerClocks.requireNotBehind(name(), clocks);
     return StubTree.beginInHostNamespaces(root, cgroup.path());
   }
 
@@ -39,18 +44,14 @@ final class HostSite implements ArrivalSite {
   }
 
   @Override
-  public Freezer freezer() {
-    return new Freezer(cgroup.path());
-  }
-
-  @Override
   public Path directory() {
     return directory;
   }
 
+  /** Beside the host's other state of the moment, because images may be read-only. */
   @Override
-  public Path console() {
-    return directory.resolve("console.log");
+  public Path socketFiles() {
+    return Path.of("/run/gantry-restore-" + root + "." + SocketFiles.LIST);
   }
 
   @Override

@@ -1,26 +1,46 @@
 package io.gantry.checkpoint;
 
 import com.google.protobuf.InvalidProtocolBufferException;
+import io.gantry.checkpoint.haul.HaulArrival;
 import io.gantry.checkpoint.image.StreamMessage;
 import io.gantry.checkpoint.image.descriptors_entry;
 import io.gantry.checkpoint.image.end_entry;
 import io.gantry.checkpoint.image.file_data_entry;
 import io.gantry.checkpoint.image.final_state;
+import io.gantry.checkpoint.image.fs_entry;
+import io.gantry.checkpoint.image.network_state;
 import io.gantry.checkpoint.image.process_state;
+import io.gantry.checkpoint.image.seccomp_entry;
 import io.gantry.checkpoint.image.task_core_entry;
+import io.gantry.checkpoint.image.timens_entry;
 import io.gantry.checkpoint.image.tree_plan_entry;
+import io.gantry.checkpoint.image.tmpfs_state;
+import io.gantry.checkpoint.ipc.IpcArrival;
+import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.linux.TimeNamespace.Offsets;
+import io.gantry.checkpoint.memory.DescriptorGift;
 import io.gantry.checkpoint.memory.MemoryArrival;
+import io.gantry.checkpoint.network.NetworkArrival;
+import io.gantry.checkpoint.network.NetworkPolicy;
 import io.gantry.checkpoint.resource.DescriptorArrival;
 import io.gantry.checkpoint.resource.FileContentReceiver;
 import io.gantry.checkpoint.resource.FileIdentity;
+import io.gantry.checkpoint.resource.SocketFiles;
+import io.gantry.checkpoint.resource.TcpQuiet;
+import io.gantry.checkpoint.resource.Terminals;
+import io.gantry.checkpoint.shm.ContainerShm;
 import io.gantry.checkpoint.state.ProcessStateArrival;
 import io.gantry.checkpoint.state.TreePlanCodec;
 import io.gantry.checkpoint.tracee.Birth;
+import io.gantry.checkpoint.tracee.Cgroup;
 import io.gantry.checkpoint.tracee.RemoteTask;
 import io.gantry.checkpoint.tracee.Stub;
 import io.gantry.checkpoint.tracee.TracerThread;
 import io.gantry.checkpoint.tracee.Vdso;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -28,29 +48,76 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /** Recreates a container from what a {@link LiveCapture} or an image directory sends. What needs ptrace runs on a tracer thread of its own. */
 final class LiveArrival implements Arrival {
   private static final Duration TRACER_MAX = Duration.ofMinutes(10);
   private static final Duration FREEZER_MAX = Duration.ofSeconds(5);
+  /** A clock that is behind what the container has seen is waited for, so long at most: more than any way through a network takes. */
+  private static final long CLOCK_WAIT_MAX_NS = Duration.ofSeconds(1).toNanos();
 
   private final ArrivalSite site;
+  private final boolean stored;
+  private final boolean withDigests;
   private final TracerThread tracer;
   private final StubBuilder builder;
+  private final IpcArrival ipc;
+  private final Terminals terminals;
   private final MemoryArrival memory;
   private final FileContentReceiver contents;
+  private final NetworkArrival network;
+  private final Optional<HaulArrival> haul;
+  private Optional<network_state> ownNetwork = Optional.empty();
   private Optional<final_state> state = Optional.empty();
   private Optional<descriptors_entry> descriptors = Optional.empty();
   private Optional<end_entry> end = Optional.empty();
   private Optional<ContainerHandle> held = Optional.empty();
+  private Optional<timens_entry> lastClocks = Optional.empty();
+  private Optional<Offsets> clocks = Optional.empty();
+  private Optional<WakefulPause> awake = Optional.empty();
   private boolean closed;
 
-  LiveArrival(ArrivalSite site) {
+  /**
+   * @param network how a network of its own is connected
+   * @param stored whether it comes from images, and not from a container that stands still meanwhile
+   */
+  LiveArrival(ArrivalSite site, NetworkPolicy network, boolean stored) {
+    this(site, network, stored, true, Optional.empty());
+  }
+
+  /** From a running container. @param haul files that travel along */
+  LiveArrival(ArrivalSite site, NetworkPolicy network, Optional<HaulArrival> haul) {
+    this(site, network, false, true, haul);
+  }
+
+  /**
+   * @param network how a network of its own is connected
+   * @param stored whether it comes from images, and not from a container that stands still meanwhile
+   * @param withDigests whether the stream says what digests the copy must have; what CRIU saved does not
+   */
+  LiveArrival(ArrivalSite site, NetworkPolicy network, boolean stored, boolean withDigests) {
+    this(site, network, stored, withDigests, Optional.empty());
+  }
+
+  private LiveArrival(ArrivalSite site, NetworkPolicy network, boolean stored, boolean withDigests, Optional<HaulArrival> haul) {
+    this.haul = haul;
     this.site = site;
+    this.stored = stored;
+    this.withDigests = withDigests;
     this.tracer = new TracerThread("builder of " + site.name());
-    this.builder = new StubBuilder(site::begin);
-    this.memory = new MemoryArrival(builder.forMemory(), this::onTracer);
-    this.contents = new FileContentReceiver(site.console(), () -> builder.tree().root().pid());
+    this.network = new NetworkArrival(site.name(), network);
+    this.terminals = new Terminals(() -> builder().tree().root().pid());
+    this.builder = new StubBuilder(() -> site.begin(clocks.orElseGet(ContainerClocks::ofThisProcess), ownNetwork.isPresent()), terminals::prepare);
+    this.ipc = new IpcArrival(() -> builder().tree().root().pid());
+    this.contents =
+        new FileContentReceiver(
+            site.console(), () -> builder.tree().root().pid(), path -> haul.map(files -> files.here(path)).orElse(path));
+    this.memory = new MemoryArrival(builder.forMemory(), this::onTracer, ipc, contents, withDigests);
+  }
+
+  private StubBuilder builder() {
+    return builder;
   }
 
   private void onTracer(Runnable work) {
@@ -72,9 +139,22 @@ final class LiveArrival implements Arrival {
     try {
       switch (type) {
         case StreamMessage.TREE_PLAN -> {
-          var plan = TreePlanCodec.decode(tree_plan_entry.parseFrom(bytes));
-          onTracer(() -> builder.plan(plan));
+          var entry = tree_plan_entry.parseFrom(bytes);
+          if (entry.getLast() && !stored && awake.isEmpty()) {
+            awake = Optional.of(WakefulPause.begin());
+          }
+          if (entry.hasClocks()) {
+            lastClocks = Optional.of(entry.getClocks());
+            // At once: every moment from here on would be missing from the container's time.
+            clocks = Optional.of(clocks.orElseGet(() -> ContainerClocks.offsetsHere(entry.getClocks(), stored)));
+          }
+          var plan = TreePlanCodec.decode(entry);
+          var threads = TreePlanCodec.threads(entry);
+          onTracer(() -> builder.plan(plan, threads));
         }
+        case StreamMessage.HAUL ->
+            haul.orElseThrow(() -> new CheckpointException("the source sends files that it was not asked for")).accept(bytes);
+        case StreamMessage.NETWORK -> ownNetwork = Optional.of(network_state.parseFrom(bytes));
         case StreamMessage.ROUND_BEGIN, StreamMessage.FORK -> memory.message(type, bytes);
         case StreamMessage.ROUND_END -> {
           memory.message(type, bytes);
@@ -83,6 +163,8 @@ final class LiveArrival implements Arrival {
                 builder.finishPlan();
                 builder.keepOnly(memory.processes());
               });
+          // While the container still runs elsewhere: what has not changed in the end need not be made in the pause.
+          ownNetwork.ifPresent(wanted -> network.prepare(builder.tree().root().pid(), wanted));
         }
         case StreamMessage.FILE_DATA -> contents.accept(file_data_entry.parseFrom(bytes));
         case StreamMessage.DESCRIPTORS -> descriptors = Optional.of(descriptors_entry.parseFrom(bytes));
@@ -103,17 +185,25 @@ final class LiveArrival implements Arrival {
     var processes = state.orElseThrow(LiveArrival::incomplete);
     var files = descriptors.orElseThrow(LiveArrival::incomplete);
     var last = end.orElseThrow(LiveArrival::incomplete);
-    var digest = CommitDigest.of(memory.digest(), last.getVerify() ? memory.verifyDigest() : "", processes, files);
-    if (!digest.equals(last.getDigest())) {
+    var hauled = haul.map(HaulArrival::digest).orElse("");
+    var digest = CommitDigest.of(memory.digest(), last.getVerify() ? memory.verifyDigest() : "", processes, files, hauled);
+    if (withDigests && !digest.equals(last.getDigest())) {
       throw new CheckpointException(
           "the copy of " + site.name() + " differs from the original: digest " + digest + " here, " + last.getDigest()
               + " on the source; nothing was activated, try again");
     }
+    haul.ifPresent(HaulArrival::place);
     var handle = tracer.call(() -> build(processes, files), TRACER_MAX);
     held = Optional.of(handle);
     memory.close();
+    ipc.close();
     contents.close();
     return new Report(handle, digest, System.nanoTime() - begin);
+  }
+
+  @Override
+  public List<HaulWish> hauls() {
+    return haul.map(HaulArrival::wishes).orElse(List.of());
   }
 
   private static CheckpointException incomplete() {
@@ -139,39 +229,123 @@ final class LiveArrival implements Arrival {
     if (processes.hasUtsns() && site.hasOwnNames()) {
       ProcessStateArrival.setNames(builder.tree().root(), processes.getUtsns());
     }
+    if (processes.hasNetwork()) {
+      network.prepare(builder.tree().root().pid(), processes.getNetwork());
+    }
     Map<Integer, RemoteTask> stubs = new LinkedHashMap<>();
     living.keySet().forEach(pid -> stubs.put(pid, builder.find(pid)));
-    var opened = DescriptorArrival.recreate(files, stubs, contents, memoryFiles(files));
-    var arrivals = new ArrayList<ProcessStateArrival>();
-    living.forEach((pid, process) -> arrivals.add(arrival(process)));
+    // Threads before descriptors: one may mean a thread (PIDFD_THREAD).
+    var all = new LinkedHashMap<Integer, ProcessStateArrival>();
+    living.forEach((pid, process) -> all.put(pid, arrival(process, processes.getSeccomp())));
+    // Each file is made for a process if any has it, so threads with a table of their own come behind.
+    for (var table : files.getProcessList()) {
+      all.values().forEach(arrival -> arrival.separateTable(table.getPid()).ifPresent(task -> stubs.put(table.getPid(), task)));
+    }
+    if (processes.hasIpc()) {
+      ipc.prepare(processes.getIpc());
+    }
+    if (processes.hasTmpfs()) {
+      place(processes.getTmpfs());
+    }
+    var opened = DescriptorArrival.recreate(files, stubs, contents, memoryFiles(files), terminals);
+    terminals.close();
+    opened.rememberSocketFiles(site.socketFiles());
     living.keySet().forEach(memory::finish);
-    arrivals.forEach(ProcessStateArrival::recreate);
+    if (processes.hasIpc()) {
+      ipc.finish(processes.getIpc(), stubs);
+    }
+    living.forEach((pid, process) -> enterRemoved(builder.find(pid), process.getFs()));
+    all.values().forEach(arrival -> arrival.placeThreads(this::enterRemoved));
+    ProcessStateArrival.recreateAll(all.values());
     opened.armTimers(stubs);
+    // Whose calls are made once more, or who is stopped, cannot run others afterwards.
+    opened.takeLocks(stubs);
+    finishStopped(all, living);
+    var arrivals = all.values().stream().filter(arrival -> !arrival.isStopped()).toList();
     arrivals.forEach(ProcessStateArrival::rearmCalls);
-    living.keySet().forEach(pid -> unmapBench(builder.find(pid), memory.vdso(pid)));
+    all.forEach((pid, arrival) -> {
+      if (!arrival.isStopped()) {
+        unmapBench(builder.find(pid), memory.vdso(pid), arrival);
+      }
+    });
     arrivals.forEach(ProcessStateArrival::armAndSetRegisters);
     var root = builder.tree().root();
     builder.tree().holdAll(site.freezer(), FREEZER_MAX);
+    awaitClocks();
     return new ContainerHandle(site.name(), root.pid(), Birth.startTicks(root.pid()), site.cgroup(), site.directory());
   }
 
-  private ProcessStateArrival arrival(process_state process) {
+  /** What came later than what was seen last would go back in time. */
+  private void awaitClocks() {
+    if (lastClocks.isEmpty() || clocks.isEmpty()) {
+      return;
+    }
+    long behindNs = ContainerClocks.behindNs(lastClocks.get(), clocks.get());
+    if (behindNs > CLOCK_WAIT_MAX_NS) {
+      throw new CheckpointException(
+          "the monotonic clocks of " + site.name() + " would go back by " + behindNs / 1_000_000 + " ms; is this host's wall clock right?");
+    }
+    long end = System.nanoTime() + behindNs;
+    while (System.nanoTime() < end) {
+      LockSupport.parkNanos(end - System.nanoTime());
+    }
+  }
+
+  /** Descriptors are opened by name, or as those of any other deleted file. */
+  private void place(tmpfs_state files) {
+    memory.place(files);
+    for (var node : files.getNodeList()) {
+      if (node.getDeleted()) {
+        var identity = new FileIdentity(node.getDev(), node.getIno());
+        contents.adopt(identity, Fd.dup(memory.sharedDescriptor(node.getShmid())), ContainerShm.PATH + "/" + node.getName(0));
+      }
+    }
+  }
+
+  /** A working directory that has no name any more is made here and handed in. */
+  private void enterRemoved(RemoteTask stub, fs_entry place) {
+    if (place.hasCwdGhost()) {
+      int directory = contents.directory(place.getCwdPath(), place.getCwdGhost());
+      try (var gift = new DescriptorGift(stub)) {
+        int given = gift.give(directory);
+        stub.call("fchdir(removed working directory)", SyscallNumber.FCHDIR, given);
+        stub.call("close", SyscallNumber.CLOSE, given);
+      }
+    }
+  }
+
+  /** Those that job control has stopped are finished before their parents, who get to know of it while they can still run calls. */
+  private void finishStopped(LinkedHashMap<Integer, ProcessStateArrival> all, Map<Integer, process_state> living) {
+    all.sequencedEntrySet().reversed().forEach(entry -> {
+      var arrival = entry.getValue();
+      if (arrival.isStopped()) {
+        arrival.rearmCalls();
+        unmapBench(builder.find(entry.getKey()), memory.vdso(entry.getKey()), arrival);
+        arrival.armAndSetRegisters();
+        Optional.ofNullable(all.get(living.get(entry.getKey()).getTree().getPpid())).ifPresent(parent -> parent.knowStopped(arrival));
+      }
+    });
+  }
+
+  private ProcessStateArrival arrival(process_state process, seccomp_entry filters) {
     var stub = builder.find(process.getTree().getPid());
     int[] others = process.getTree().getThreadsList().stream().mapToInt(Integer::intValue).filter(tid -> tid != stub.nsPid()).toArray();
     List<RemoteTask> threads = new ArrayList<>();
     threads.add(stub);
-    threads.addAll(stub.startThreads(others));
-    return new ProcessStateArrival(process, threads);
+    threads.addAll(stub.haveThreads(others));
+    return new ProcessStateArrival(process, threads, filters);
   }
 
-  private static void unmapBench(Stub stub, MemoryArrival.Vdso vdso) {
-    stub.unmapBenchLast(Vdso.systemCallAddress(stub.pid(), vdso.start(), vdso.bytes()));
+  private static void unmapBench(Stub stub, MemoryArrival.Vdso vdso, ProcessStateArrival arrival) {
+    long systemCall = Vdso.systemCallAddress(stub.pid(), vdso.start(), vdso.bytes());
+    stub.unmapBenchLast(systemCall);
+    arrival.endMainAt(systemCall);
   }
 
   private Map<FileIdentity, Integer> memoryFiles(descriptors_entry files) {
     Map<FileIdentity, Integer> found = new HashMap<>();
     for (var file : files.getMemfdList()) {
-      found.put(new FileIdentity(file.getSourceDev(), file.getSourceIno()), memory.sharedDescriptor(file.getSourceIno()));
+      found.put(new FileIdentity(file.getSourceDev(), file.getSourceIno()), memory.sharedDescriptor(file));
     }
     return found;
   }
@@ -181,25 +355,46 @@ final class LiveArrival implements Arrival {
     if (held.isEmpty()) {
       throw new IllegalStateException("the copy of " + site.name() + " is not complete");
     }
+    network.connect();
+    if (descriptors.filter(files -> files.getTcpCount() > 0).isPresent()) {
+      TcpQuiet.wake(new Cgroup(site.cgroup()).processes());
+    }
+    SocketFiles.putInPlace(rootOf(held.get().initPid()), site.socketFiles());
     site.freezer().thaw(FREEZER_MAX);
+    awake.ifPresent(WakefulPause::close);
+    site.activated();
+    haul.ifPresent(HaulArrival::activated);
+  }
+
+  private static Path rootOf(int pid) {
+    return Path.of("/proc/" + pid + "/root");
   }
 
   @Override
   public void discard() {
+    if (Files.exists(site.socketFiles())) {
+      int root = held.map(ContainerHandle::initPid).orElseGet(() -> builder.tree().root().pid());
+      SocketFiles.discard(rootOf(root), site.socketFiles());
+    }
     release();
     var copy = held;
     held = Optional.empty();
+    network.discard();
     site.destroy();
     // One that was not held has been taken by the builder already.
     copy.ifPresent(Birth::reap);
+    haul.ifPresent(HaulArrival::discard);
   }
 
   private void release() {
+    awake.ifPresent(WakefulPause::close);
     if (!closed) {
       closed = true;
       memory.close();
+      ipc.close();
       contents.close();
       tracer.run(builder::close, TRACER_MAX);
+      terminals.close();
       tracer.close();
     }
   }
@@ -210,6 +405,7 @@ final class LiveArrival implements Arrival {
       discard();
     } else {
       release();
+      haul.ifPresent(HaulArrival::release);
     }
   }
 }

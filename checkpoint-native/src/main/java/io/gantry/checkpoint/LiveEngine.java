@@ -1,22 +1,45 @@
 package io.gantry.checkpoint;
 
+import io.gantry.checkpoint.haul.HaulArrival;
+import io.gantry.checkpoint.haul.HaulMemory;
+import io.gantry.checkpoint.haul.HaulNote;
+import io.gantry.checkpoint.haul.StoragePolicy;
+import io.gantry.checkpoint.haul.Volumes;
+import io.gantry.checkpoint.host.HostComparison;
 import io.gantry.checkpoint.image.ImageDirectoryReader;
 import io.gantry.checkpoint.image.ImageDirectoryWriter;
+import io.gantry.checkpoint.linux.NetworkThread;
+import io.gantry.checkpoint.memory.HugePageNeeds;
 import io.gantry.checkpoint.memory.UnsupportedMemory;
+import io.gantry.checkpoint.oci.OciContainer;
+import io.gantry.checkpoint.oci.OciLife;
+import io.gantry.checkpoint.oci.OciObstacles;
+import io.gantry.checkpoint.oci.OciOffer;
+import io.gantry.checkpoint.oci.OciOrigin;
+import io.gantry.checkpoint.network.NetworkArrival;
+import io.gantry.checkpoint.network.NetworkCapture;
+import io.gantry.checkpoint.network.NetworkLinks;
+import io.gantry.checkpoint.network.NetworkPolicy;
 import io.gantry.checkpoint.procfs.ProcText;
+import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.resource.DescriptorArrival;
 import io.gantry.checkpoint.resource.DescriptorSurvey;
+import io.gantry.checkpoint.resource.SocketFiles;
+import io.gantry.checkpoint.resource.TcpQuiet;
+import io.gantry.checkpoint.shm.ContainerShm;
 import io.gantry.checkpoint.state.StateSurvey;
 import io.gantry.checkpoint.state.TreeReader;
 import io.gantry.checkpoint.tracee.Birth;
 import io.gantry.checkpoint.tracee.Cgroup;
 import io.gantry.checkpoint.tracee.Freezer;
+import io.gantry.checkpoint.tracee.TracerThread;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.locks.LockSupport;
@@ -27,19 +50,43 @@ public final class LiveEngine implements Engine {
 
   private static final Duration GONE_MAX = Duration.ofSeconds(5);
 
+  /** Between looks at a running container: each wait is four times as long as the one before, since what passes may come again. */
   private static final long SECOND_LOOK_NS = Duration.ofMillis(2).toNanos();
+
+  private static final int LOOKS_MAX = 4;
 
   /** Left to the host beside what a container brings: a host that starts to swap has gained nothing. */
   private static final long MEMORY_MARGIN_BYTES = 64L << 20;
 
   private final String group;
+  private final HostPolicy policy;
+  private final Optional<Path> runtimeRoot;
+  private final NetworkPolicy network;
+  private final StoragePolicy storage;
+  private final HaulMemory hauls;
   private final HostProbe probe = new HostProbe();
 
   /**
    * @param group name of the cgroup below which this engine's containers live; two agents on one host need different ones
    */
   public LiveEngine(String group) {
+    this(group, HostPolicy.DEFAULT, Optional.empty(), NetworkPolicy.DEFAULT, StoragePolicy.DEFAULT);
+  }
+
+  /**
+   * @param group as above
+   * @param policy how strictly hosts that containers come from are compared with this one
+   * @param runtimeRoot where OCI runtimes keep their state; empty for each one's own choice
+   * @param network how containers that have a network of their own are connected
+   * @param storage which files are the same on every host
+   */
+  public LiveEngine(String group, HostPolicy policy, Optional<Path> runtimeRoot, NetworkPolicy network, StoragePolicy storage) {
     this.group = group;
+    this.policy = policy;
+    this.runtimeRoot = runtimeRoot;
+    this.network = network;
+    this.storage = storage;
+    this.hauls = new HaulMemory(storage);
   }
 
   @Override
@@ -49,7 +96,27 @@ public final class LiveEngine implements Engine {
 
   @Override
   public ContainerHandle create(ContainerSpec spec) {
-    return Birth.create(spec, group);
+    Volumes.obstacle(spec.volumes()).ifPresent(sentence -> {
+      throw new CheckpointException(sentence);
+    });
+    HaulNote.VOLUMES.write(spec.directory(), spec.volumes());
+    return spec.oci().map(oci -> create(spec, oci)).orElseGet(() -> Birth.create(spec, group, pid -> NetworkArrival.bear(spec.name(), pid, spec.network().orElseThrow(), network)));
+  }
+
+  private ContainerHandle create(ContainerSpec spec, OciSpec oci) {
+    var console = spec.directory().resolve(Birth.CONSOLE);
+    String cgroup = group + "/" + spec.name();
+    var begun =
+        oci.adopt()
+            ? OciLife.adopt(oci, runtimeRoot, spec.directory(), cgroup)
+            : OciLife.run(
+                oci,
+                runtimeRoot,
+                spec.directory(),
+                console,
+                cgroup,
+                spec.network().map(wanted -> pid -> NetworkArrival.bear(spec.name(), pid, wanted, network)));
+    return new ContainerHandle(spec.name(), begun.initPid(), Birth.startTicks(begun.initPid()), begun.cgroup(), spec.directory());
   }
 
   @Override
@@ -64,57 +131,126 @@ public final class LiveEngine implements Engine {
 
   @Override
   public Footprint inspect(ContainerHandle container) {
-    return inspect(new ContainerTarget(container), hostFacts());
+    var found = inspect(new ContainerTarget(container), hostFacts(), network);
+    var volumes = HaulNote.VOLUMES.read(container.directory());
+    if (volumes.isEmpty()) {
+      return found;
+    }
+    var obstacle = Volumes.obstacle(volumes);
+    if (obstacle.isPresent()) {
+      var findings = new ArrayList<>(found.findings());
+      findings.add(new Finding(container.initPid(), -1, "volume", obstacle.get()));
+      return found.withFindings(findings);
+    }
+    return found.having(volumes.stream().map(Volumes::facts).toList());
   }
 
   /**
-   * What a running container opens, closes and ends while it is looked at fits together only by chance, so of obstacles only those count that a second
-   * look finds again.
+   * All that a process and its descendants have, and whether and how each kind moves. Stops and changes nothing.
+   *
+   * @param pid the first process, as this host counts
+   * @throws CheckpointException when there is no such process
    */
-  static Footprint inspect(CaptureTarget target, HostFacts facts) {
-    var first = look(target, facts);
-    if (first.findings().isEmpty()) {
-      return first;
-    }
-    LockSupport.parkNanos(SECOND_LOOK_NS);
-    var second = look(target, facts);
-    return second.withFindings(second.findings().stream().filter(first.findings()::contains).toList());
+  public Holdings holdings(int pid) {
+    return Holdings.of(pid, hostFacts(), network);
   }
 
-  private static Footprint look(CaptureTarget target, HostFacts facts) {
-    var processes = TreeReader.living(target::processes);
+  /**
+   * The same of a container of this host.
+   *
+   * @param name its name
+   * @param pid its first process, as this host counts
+   * @param directory this host's own directory for it
+   * @throws CheckpointException when its first process has ended
+   */
+  public Holdings holdings(String name, int pid, Path directory) {
+    return Holdings.of(new ContainerHandle(name, pid, Birth.startTicks(pid), Cgroup.ofProcess(pid).path(), directory), hostFacts(), network);
+  }
+
+  /**
+   * What a running container opens, closes and ends while it is looked at fits together only by chance, and a connection may wait to be accepted for
+   * a moment only; so of obstacles only those count that every further look finds again.
+   */
+  static Footprint inspect(CaptureTarget target, HostFacts facts, NetworkPolicy network) {
+    var found = look(target, facts, network);
+    for (int looks = 1; looks < LOOKS_MAX && !found.findings().isEmpty(); looks++) {
+      LockSupport.parkNanos(SECOND_LOOK_NS << 2 * (looks - 1));
+      var before = found.findings();
+      var next = look(target, facts, network);
+      found = next.withFindings(next.findings().stream().filter(before::contains).toList());
+    }
+    return found;
+  }
+
+  private static Footprint look(CaptureTarget target, HostFacts facts, NetworkPolicy network) {
+    var outsiders = target.outsiders();
+    var processes = TreeReader.living(() -> target.processes().stream().filter(pid -> !outsiders.containsKey(pid)).toList());
     var pids = processes.stream().map(TreeReader.Placed::pid).toList();
-    var findings = new ArrayList<Finding>(StateSurvey.survey(pids));
+    var origin = target.origin();
+    var findings = new ArrayList<Finding>(StateSurvey.survey(pids, origin.isPresent()));
+    origin.filter(_ -> !pids.isEmpty()).ifPresent(made -> findings.addAll(OciObstacles.of(made, pids.getFirst())));
+    findings.addAll(outsiders.values());
     int threads = 0;
     long bytes = 0;
+    long shared = 0;
     for (int pid : pids) {
       try {
         findings.addAll(UnsupportedMemory.of(pid));
         threads += ProcText.numbers("/proc/" + pid + "/task").size();
-        bytes += ownBytes(pid);
+        var memory = ProcText.read("/proc/" + pid + "/smaps_rollup");
+        bytes += bytes(memory, "Pss_Anon:");
+        shared += bytes(memory, "Pss_Shmem:");
       } catch (NoSuchFileException | io.gantry.checkpoint.procfs.ProcessGoneException ended) {
         // It will not be moved, so it counts nothing.
       }
     }
+    // Files there need not be mapped.
+    long files = pids.isEmpty() ? 0 : ContainerShm.of(pids.getFirst()).map(ContainerShm::usedBytes).orElse(0L);
+    bytes += Math.max(shared, files);
     var descriptors = DescriptorSurvey.survey(pids);
     findings.addAll(descriptors.findings());
-    return new Footprint(
-        pids.size(), threads, descriptors.descriptors(), bytes, descriptors.files(), descriptors.listeningPorts(), facts, findings);
+    var bridges = new ArrayList<String>();
+    if (!pids.isEmpty() && NetworkThread.isElsewhere(pids.getFirst())) {
+      int root = pids.getFirst();
+      NetworkCapture.obstacles(root, network).forEach(sentence -> findings.add(new Finding(root, -1, "network", sentence)));
+      bridges.addAll(NetworkCapture.bridges(root));
+    }
+    var footprint =
+        new Footprint(pids.size(), threads, descriptors.descriptors(), bytes, descriptors.files(), descriptors.listeningPorts(), facts, findings)
+            .connectedTo(bridges)
+            .needing(HugePageNeeds.of(pids));
+    return origin
+        .filter(made -> !pids.isEmpty())
+        .flatMap(made -> OciOffer.of(made, pids.getFirst(), target.limits()))
+        .map(offer -> footprint.madeBy(offer, onHost(offer.origin(), footprint.mappedFiles())))
+        .orElse(footprint);
   }
 
-  /** Anonymous and shared memory, each page divided by how many have it ({@code man 5 proc_pid_smaps_rollup}). */
-  private static long ownBytes(int pid) throws NoSuchFileException {
-    return ProcText.read("/proc/" + pid + "/smaps_rollup")
-            .lines()
-            .filter(line -> line.startsWith("Pss_Anon:") || line.startsWith("Pss_Shmem:"))
-            .mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", "")))
-            .sum()
-        * 1024;
+  /** What lies on file systems that are made for the container alone is made by the runtime, or was found to be an obstacle. */
+  private static List<Footprint.FileFact> onHost(OciOrigin origin, List<Footprint.FileFact> files) {
+    var found = new ArrayList<Footprint.FileFact>();
+    for (var file : files) {
+      OciLife.onHost(origin, file.path())
+          .ifPresent(path -> found.add(new Footprint.FileFact(path.toString(), file.sizeBytes(), file.mode(), file.buildId())));
+    }
+    return found;
+  }
+
+  /** Of anonymous or shared memory, each page divided by how many have it ({@code man 5 proc_pid_smaps_rollup}). */
+  private static long bytes(String rollup, String field) {
+    return rollup.lines().filter(line -> line.startsWith(field)).mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", ""))).sum() * 1024;
   }
 
   @Override
   public void destroy(ContainerHandle container) {
-    new ContainerTarget(container).destroy();
+    var target = new ContainerTarget(container);
+    // One that is frozen was moved, or was to be: its connections live on elsewhere.
+    if (new Cgroup(container.cgroup()).exists() && target.freezer().isFrozen()) {
+      TcpQuiet.silence(target.processes(), target.networkOutlives());
+    }
+    target.destroy();
+    // Its copy runs elsewhere, or it is a copy that is not to run.
+    HaulNote.putAway(container.name(), container.directory(), hauls);
   }
 
   @Override
@@ -124,7 +260,15 @@ public final class LiveEngine implements Engine {
 
   @Override
   public void thaw(ContainerHandle container) {
-    new Freezer(container.cgroup()).thaw(FREEZER_MAX);
+    NetworkLinks.connect(container.name(), container.initPid(), network);
+    TcpQuiet.wake(new ContainerTarget(container).processes());
+    // A copy that an agent has built which died before it could let it run.
+    SocketFiles.putInPlace(Path.of("/proc/" + container.initPid() + "/root"), container.directory().resolve(SocketFiles.LIST));
+    try (var tracer = new TracerThread("tracer of " + container.name())) {
+      RunningOn.thaw(new ContainerTarget(container), tracer);
+    }
+    HaulNote.HAULED.forget(container.directory());
+    OciContainer.of(container.directory()).ifPresent(made -> made.runtime().knowStarted(made.origin().id()));
   }
 
   @Override
@@ -133,24 +277,29 @@ public final class LiveEngine implements Engine {
   }
 
   private Capture capture(CaptureTarget target, CaptureOptions options) {
-    var findings = inspect(target, hostFacts()).findings();
+    var findings = inspect(target, hostFacts(), network).findings();
     if (!findings.isEmpty()) {
       throw new RefusedException(findings);
     }
-    return new LiveCapture(target, options);
+    return new LiveCapture(target, options, network, hauls);
   }
 
   @Override
   public List<Finding> preflight(String name, Footprint footprint) {
     var facts = hostFacts();
     var findings = new ArrayList<Finding>(footprint.findings());
-    findings.addAll(HostIdentity.differences(footprint.identity(), facts));
-    findings.addAll(DescriptorArrival.checkPreflight(footprint));
+    findings.addAll(HostDifference.findings(HostComparison.of(footprint.identity(), facts, policy), HostDifference.Verdict.REFUSES));
+    NetworkArrival.obstacles(footprint.bridges(), network)
+        .forEach(sentence -> findings.add(new Finding(0, -1, "network", sentence)));
+    findings.addAll(DescriptorArrival.checkPreflight(footprint, Volumes.toHaul(footprint.volumes(), storage)));
+    Volumes.preflight(name, footprint.volumes(), storage).forEach(sentence -> findings.add(new Finding(0, -1, "volume", sentence)));
+    footprint.oci().ifPresent(offer -> findings.addAll(OciLife.preflight(offer, runtimeRoot)));
     if (footprint.residentBytes() + MEMORY_MARGIN_BYTES > facts.memoryAvailableBytes()) {
       findings.add(
           new Finding(0, -1, "memory", "the container holds " + (footprint.residentBytes() >> 20) + " MiB, and this host has "
               + (facts.memoryAvailableBytes() >> 20) + " MiB available"));
     }
+    HugePageNeeds.obstacles(footprint.hugePages()).forEach(sentence -> findings.add(new Finding(0, -1, "huge pages", sentence)));
     if (Files.exists(Cgroup.mountPoint().resolve("gantry").resolve(group).resolve(name))) {
       findings.add(new Finding(0, -1, "name", "a container named " + name + " is on this host already; stop or rename it"));
     }
@@ -158,13 +307,35 @@ public final class LiveEngine implements Engine {
   }
 
   @Override
+  public List<HostDifference> compare(HostFacts source) {
+    return HostComparison.of(source, hostFacts(), policy);
+  }
+
+  @Override
   public Arrival receive(String name, Path directory) {
-    return new LiveArrival(new ContainerSite(name, group + "/" + name, directory));
+    return new LiveArrival(new ContainerSite(name, group + "/" + name, directory), network, false);
+  }
+
+  @Override
+  public Arrival receive(String name, Path directory, Footprint footprint) {
+    HaulNote.VOLUMES.write(directory, footprint.volumes().stream().map(facts -> Path.of(facts.path())).toList());
+    var volumes = new LinkedHashMap<Path, Path>();
+    Volumes.toHaul(footprint.volumes(), storage).forEach(volume -> volumes.put(volume, volume));
+    Optional<HaulArrival> haul = volumes.isEmpty() ? Optional.empty() : Optional.of(new HaulArrival(name, directory, volumes, hauls));
+    ArrivalSite site =
+        footprint.oci().<ArrivalSite>map(offer -> new OciSite(name, group + "/" + name, directory, offer, runtimeRoot))
+            .orElseGet(() -> new ContainerSite(name, group + "/" + name, directory));
+    return new LiveArrival(site, network, haul);
   }
 
   @Override
   public void removeLeftovers(String name, Path directory) {
+    // One that was to be adopted is somebody else's.
+    OciContainer.of(directory).filter(made -> !made.adopted()).ifPresent(made -> made.runtime().delete(made.origin().id()));
+    OciContainer.forget(directory);
+    SocketFiles.discard(Path.of("/"), directory.resolve(SocketFiles.LIST));
     ContainerTarget.destroy(Cgroup.mountPoint().resolve("gantry").resolve(group).resolve(name));
+    HaulNote.putAway(name, directory, hauls);
   }
 
   @Override
@@ -193,15 +364,32 @@ public final class LiveEngine implements Engine {
       long begin = System.nanoTime();
       var frozen = capture.freeze();
       capture.sendLast(writer);
-      writer.commit();
-      long bytes = writer.bytesSent();
-      var saved = leaveRunning ? List.<Integer>of() : List.copyOf(target.processes());
-      if (!leaveRunning) {
-        target.destroy();
+      if (leaveRunning) {
+        // Everything has been read; making files of it needs nobody to stand still.
+        capture.resume();
+        long stopped = System.nanoTime() - begin;
+        writer.commit();
+        return new Checkpointed(frozen.threads(), writer.bytesSent(), stopped);
       }
+      writer.commit();
+      var saved = List.copyOf(target.processes());
+      boolean container = isContainer(pid);
+      TcpQuiet.silence(saved, false);
+      target.destroy();
       capture.resume();
-      awaitGone(saved);
-      return new Checkpointed(frozen.threads(), bytes, System.nanoTime() - begin);
+      if (!container) {
+        awaitGone(saved);
+      }
+      return new Checkpointed(frozen.threads(), writer.bytesSent(), System.nanoTime() - begin);
+    }
+  }
+
+  /** Whether it is the first process of a pid namespace: what is restored from it gets a new one, in which every id is free. */
+  private static boolean isContainer(int pid) {
+    try {
+      return TaskStatus.ofProcess(pid).innermost("NSpid") == 1;
+    } catch (NoSuchFileException ended) {
+      throw new CheckpointException("process " + pid + " has ended while it stood still", ended);
     }
   }
 
@@ -230,7 +418,7 @@ public final class LiveEngine implements Engine {
 
   private ContainerHandle restoreTree(ImageDirectoryReader reader, int root, Path images) {
     var site = new HostSite(root, group, images);
-    try (var arrival = new LiveArrival(site)) {
+    try (var arrival = new LiveArrival(site, network, true, !reader.isByCriu())) {
       reader.feed(arrival);
       var report = arrival.complete();
       arrival.activate();
@@ -249,7 +437,7 @@ public final class LiveEngine implements Engine {
       throw new CheckpointException("cannot create " + directory + " for the container's console: " + e, e);
     }
     var name = absolute.getFileName().toString();
-    try (var arrival = new LiveArrival(new ContainerSite(name, group + "/" + name, directory))) {
+    try (var arrival = new LiveArrival(new ContainerSite(name, group + "/" + name, directory), network, true)) {
       reader.feed(arrival);
       var report = arrival.complete();
       arrival.activate();

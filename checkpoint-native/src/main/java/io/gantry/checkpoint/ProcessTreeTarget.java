@@ -6,6 +6,7 @@ import io.gantry.checkpoint.tracee.StoppedTree;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Collection;
+import java.util.Optional;
 
 /** A process and all its descendants as something to be captured into images; nobody has put them into a cgroup of their own. */
 record ProcessTreeTarget(int root) implements CaptureTarget {
@@ -33,6 +34,11 @@ record ProcessTreeTarget(int root) implements CaptureTarget {
   public Path console() {
     // What a container calls its console; other processes have no such file.
     return Path.of("/proc/" + root + "/root/run/gantry/console.log");
+  }
+
+  @Override
+  public Optional<Path> directory() {
+    return Optional.empty();
   }
 
   /** Children first, so that none is adopted by anybody meanwhile. */

@@ -36,7 +36,7 @@ final class TreeTracker {
       hostPids.put(process.member().pid(), process.pid());
     }
     var plan = TreePlan.between(List.copyOf(stubs.values()), target.values(), last);
-    var bornFrom = origins(plan.steps());
+    var bornFrom = plan.origins();
     var order = new ArrayList<Integer>();
     stubs.keySet().stream().filter(pid -> target.containsKey(pid) && !bornFrom.containsKey(pid)).forEach(order::add);
     bornFrom.keySet().stream().filter(target::containsKey).forEach(order::add);
@@ -53,22 +53,5 @@ final class TreeTracker {
   /** Processes that ended while the round was made have no stub after it, whatever was planned. */
   void keepOnly(Set<Integer> processes) {
     stubs.keySet().retainAll(processes);
-  }
-
-  /** For each new process, in the order of birth, the process whose memory its stub starts with; a helper has that of whoever bore it. */
-  private static Map<Integer, Integer> origins(List<TreeStep> steps) {
-    var origin = new LinkedHashMap<Integer, Integer>();
-    var helpers = new HashMap<Integer, Integer>();
-    for (var step : steps) {
-      if (step instanceof TreeStep.Fork(int parent, int child, boolean helper)) {
-        int from = helpers.getOrDefault(parent, parent);
-        if (helper) {
-          helpers.put(child, from);
-        } else {
-          origin.put(child, from);
-        }
-      }
-    }
-    return origin;
   }
 }

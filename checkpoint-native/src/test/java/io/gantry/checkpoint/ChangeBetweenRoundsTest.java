@@ -135,6 +135,46 @@ class ChangeBetweenRoundsTest {
     assertThat(said("reaped")).isEqualTo("7");
   }
 
+  /** The plan of the tree and the order in which memory is sent do not name the families in the same order. */
+  @Test
+  void childrenOfSeveralProcessesHaveWhatTheirParentsWroteJustBefore() throws Exception {
+    python(
+        """
+        def content(name, turn):
+            return (name + turn).encode().ljust(8) * 3000
+        data = bytearray(content("", "before"))
+        def parent(name):
+            for turn in "first", "second":
+                wait_for(name + "-" + turn)
+                data[:] = content(name, turn)
+                child = os.fork()
+                if child == 0:
+                    wait_for("look")
+                    say(name + "-" + turn + "-looked", str(data == content(name, turn)))
+                    os._exit(0)
+                say(name + "-" + turn + "-forked")
+            wait_for("never")
+        for name in "abc":
+            if os.fork() == 0:
+                parent(name)
+        say("begun")
+        wait_for("never")
+        """);
+    var changes = List.of("c-first", "b-first", "a-first", "b-second", "a-second", "c-second");
+    move(
+        () -> {
+          for (var change : changes) {
+            order(change);
+            awaitSaid(change + "-forked");
+          }
+        },
+        false);
+    order("look");
+    for (var change : changes) {
+      assertThat(said(change + "-looked")).as(change).isEqualTo("True");
+    }
+  }
+
   @Test
   void memoryThatBecomesReadableBetweenRoundsIsReadableAfterwards() throws Exception {
     python(

@@ -111,6 +111,24 @@ class LiveEngineTest {
     assertThat(console()).doesNotContain("Exception", "Error");
   }
 
+  /** Listing the host's processes reads their arguments, and reading where nothing is can make a stack grow that lies above. */
+  @Test
+  void aCopyThatIsBeingBuiltShowsNoArguments() throws Exception {
+    run("sleep", "60");
+    var own = Files.createDirectories(directory.resolve("copy" + ++copies));
+    try (var capture = engine.capture(container, new CaptureOptions(true));
+        var arrival = engine.receive("copy" + copies, own)) {
+      capture.round(new LoopbackSink(arrival));
+      var group = container.cgroup().resolveSibling("copy" + copies);
+      var stubs = Files.readAllLines(group.resolve("cgroup.procs"));
+      assertThat(stubs).isNotEmpty();
+      for (String stub : stubs) {
+        assertThat(Files.readAllBytes(Path.of("/proc/" + stub + "/cmdline"))).isEmpty();
+        assertThat(Files.readAllBytes(Path.of("/proc/" + stub + "/environ"))).isEmpty();
+      }
+    }
+  }
+
   @Test
   void aTreeOfTheHostGoesThroughImages() throws Exception {
     var images = directory.resolve("images");

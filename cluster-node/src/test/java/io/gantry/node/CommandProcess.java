@@ -38,7 +38,9 @@ public final class CommandProcess {
    * @param before what stands before the command, such as {@code setpriv} with its options
    */
   public static CommandProcess start(Path directory, List<String> before, String... arguments) throws IOException {
-    var command = new ArrayList<>(before);
+    // What runs in the background of a script ignores SIGINT, and hands that down.
+    var command = new ArrayList<>(List.of("env", "--default-signal=INT,QUIT"));
+    command.addAll(before);
     command.addAll(List.of(JavaProcess.java().toString(), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"));
     command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED"));
     command.add("-Dgantry.home=" + JavaProcess.home());

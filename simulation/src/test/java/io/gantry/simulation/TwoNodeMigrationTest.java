@@ -17,6 +17,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -63,6 +64,45 @@ class TwoNodeMigrationTest extends OnTwoNodes {
       nodes.awaitKnown("b", TwoNodes.WEB, "a");
     }
     assertThat(nodes.list("a")).singleElement().satisfies(info -> assertThat(info.epoch()).isEqualTo(7));
+  }
+
+  /** The container can be seen to run at its new place before the old one is rid of it. */
+  @Test
+  void aMoveBackThatIsAskedWhileTheOriginalIsStillThereWaitsForItsEnd() {
+    var back = new AtomicReference<TwoNodes.Answer<NodeCommand.MigrateReply>>();
+    nodes.points.at(
+        "a capture.destroyOriginal",
+        () -> {
+          back.set(nodes.beginMove("b", "a", MigrateOptions.defaults()));
+          throw new CheckpointException("Something broke.");
+        });
+    assertThat(nodes.move().outcome()).isEqualTo(Result.COMPLETED);
+    var outcome = TwoNodes.ended(back.get().get());
+    assertThat(outcome.outcome()).as(outcome.reason()).isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("a");
+  }
+
+  @Test
+  void aDestinationThatIsStartedAnewBeforeItHasAnsweredIsAskedAgain() {
+    nodes.points.at(
+        "b preflight",
+        () -> {
+          nodes.cluster.kill("b");
+          nodes.cluster.start("b");
+        });
+    var outcome = nodes.move();
+    assertThat(outcome.outcome()).as(outcome.reason()).isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("b");
+  }
+
+  @Test
+  void aMoveThatIsAskedWhileTheAgentTakesItsContainerUpBegins() {
+    nodes.cluster.kill("a");
+    nodes.cluster.start("a");
+    nodes.await(() -> nodes.cluster.isUp("a"));
+    nodes.cluster.network().tellPeers();
+    assertThat(nodes.move().outcome()).isEqualTo(Result.COMPLETED);
+    nodes.awaitOnly("b");
   }
 
   @Test

@@ -20,6 +20,7 @@ final class AeronDirectory {
   static final String PREFIX = "gantry-aeron-";
 
   private static final Logger LOG = LoggerFactory.getLogger(AeronDirectory.class);
+  private static final Path TIME_NAMESPACE = Path.of("/proc/self/ns/time");
   private static final AtomicInteger NEXT = new AtomicInteger();
 
   private AeronDirectory() {}
@@ -27,12 +28,12 @@ final class AeronDirectory {
   /** A name that nobody else has. */
   static Path unique(Path parent) {
     long pid = ProcessHandle.current().pid();
-    return parent.resolve(PREFIX + pidNamespace() + "-" + pid + "-" + startTicks(pid) + "-" + NEXT.incrementAndGet());
+    return parent.resolve(PREFIX + namespaces() + "-" + pid + "-" + startTicks(pid) + "-" + NEXT.incrementAndGet());
   }
 
   /** Deletes what processes left behind that are gone. Returns how many directories. */
   static int sweep(Path parent) {
-    String mine = PREFIX + pidNamespace() + "-";
+    String mine = PREFIX + namespaces() + "-";
     int swept = 0;
     try (DirectoryStream<Path> entries = Files.newDirectoryStream(parent, mine + "*")) {
       for (Path entry : entries) {
@@ -96,12 +97,19 @@ final class AeronDirectory {
     }
   }
 
-  /** The number in {@code /proc/self/ns/pid}, {@code pid:[4026531836]} (man 7 namespaces). */
-  private static String pidNamespace() {
+  /**
+   * The numbers in {@code /proc/self/ns/pid}, {@code pid:[4026531836]}, and in {@code /proc/self/ns/time} (man 7 namespaces): ids are those of a pid
+   * namespace, and start times are shown as the reader's time namespace has them.
+   */
+  private static String namespaces() {
     try {
-      return Files.readSymbolicLink(Path.of("/proc/self/ns/pid")).toString().replaceAll("[^0-9]", "");
+      return number(Path.of("/proc/self/ns/pid")) + (Files.exists(TIME_NAMESPACE) ? "." + number(TIME_NAMESPACE) : "");
     } catch (IOException e) {
-      throw new TransportException("/proc/self/ns/pid cannot be read: " + e + "; is /proc mounted?", e);
+      throw new TransportException("/proc/self/ns cannot be read: " + e + "; is /proc mounted?", e);
     }
+  }
+
+  private static String number(Path namespace) throws IOException {
+    return Files.readSymbolicLink(namespace).toString().replaceAll("[^0-9]", "");
   }
 }

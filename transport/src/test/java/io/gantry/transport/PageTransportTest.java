@@ -69,13 +69,13 @@ class PageTransportTest {
   }
 
   @Test
-  void aWaitingNodeUsesLessThanAHundredthOfACore() {
+  void aWaitingNodeUsesLessThanAFiftiethOfACore() {
     try (PageTransport transport = PageTransport.open(TwoTransports.options("127.0.0.2").withDirectory(directory))) {
       String name = "gantry-transport-" + transport.address().getPort();
       cpuShare(name, Duration.ofMillis(500));
       double share = cpuShare(name, Duration.ofSeconds(2));
       System.err.printf(Locale.ROOT, "A waiting node: %.2f %% of a core%n", 100 * share);
-      assertThat(share).isLessThan(0.01);
+      assertThat(share).isLessThan(0.02);
     }
   }
 

@@ -2,6 +2,7 @@ package io.gantry.actors.ledger;
 
 import io.gantry.actors.protocol.CarriedSpec;
 import io.gantry.checkpoint.ContainerHandle;
+import io.gantry.checkpoint.OciSpec;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
@@ -156,6 +157,26 @@ final class LedgerCodec {
         string(out, variable.getValue());
       }
       string(out, spec.workingDirectory());
+      // Behind what earlier releases have written, which ends here.
+      if (spec.oci().isPresent()) {
+        var oci = spec.oci().get();
+        string(out, oci.runtime());
+        string(out, oci.id());
+        string(out, oci.bundle());
+        out.writeBoolean(oci.adopt());
+      } else if (!spec.network().isEmpty() || !spec.volumes().isEmpty()) {
+        // No runtime is called that.
+        string(out, "");
+      }
+      if (!spec.network().isEmpty() || !spec.volumes().isEmpty()) {
+        string(out, spec.network());
+      }
+      if (!spec.volumes().isEmpty()) {
+        out.writeInt(spec.volumes().size());
+        for (var volume : spec.volumes()) {
+          string(out, volume);
+        }
+      }
     }
   }
 
@@ -182,7 +203,16 @@ final class LedgerCodec {
       for (var left = in.readInt(); left > 0; left--) {
         environment.put(string(in), string(in));
       }
-      spec = Optional.of(new CarriedSpec(command, environment, string(in)));
+      var workingDirectory = string(in);
+      var runtime = in.available() == 0 ? "" : string(in);
+      Optional<OciSpec> oci =
+          runtime.isEmpty() ? Optional.empty() : Optional.of(new OciSpec(runtime, string(in), string(in), in.readBoolean()));
+      var network = in.available() == 0 ? "" : string(in);
+      var volumes = new ArrayList<String>();
+      for (var left = in.available() == 0 ? 0 : in.readInt(); left > 0; left--) {
+        volumes.add(string(in));
+      }
+      spec = Optional.of(new CarriedSpec(command, environment, workingDirectory, oci, network, volumes));
     }
     return new LedgerEntry(container, epoch, status, peer, migration, peerLedgerId, digest, handle, spec);
   }

@@ -22,7 +22,10 @@ import io.gantry.actors.migration.DestinationTransition.Step;
 import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.checkpoint.Arrival;
 import io.gantry.checkpoint.ContainerHandle;
+import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.Footprint;
+import io.gantry.checkpoint.HaulWish;
+import io.gantry.checkpoint.HostDifference;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -102,6 +105,8 @@ public final class IncomingMigration {
   private LedgerEntry entry;
   private Phase phase;
   private Arrival.Report report;
+  private List<Finding> warnings = List.of();
+  private List<HaulWish> hauls = List.of();
   private long endNs;
   private long heldNs;
   private long ownedNs;
@@ -239,7 +244,7 @@ public final class IncomingMigration {
       case Action.WriteArriving() -> write(entry);
       case Action.Open() -> open();
       case Action.SendAccepted(var endpoint) ->
-          send(new PeerMessage.Accepted(self(), migration(), setup.plan().epoch(), endpoint, setup.ledgerId()));
+          send(new PeerMessage.Accepted(self(), migration(), setup.plan().epoch(), endpoint, setup.ledgerId(), warnings, hauls));
       case Action.SendWorking(var step) -> send(new PeerMessage.Working(self(), migration(), step));
       case Action.Recreate() ->
           run(
@@ -279,13 +284,20 @@ public final class IncomingMigration {
 
   // ── the engine and the stream ────────────────────────────────────────────────────────────────────────────────────
 
+  private record Looked(List<Finding> findings, List<Finding> warnings) {}
+
   private void check() {
     run(
         Operation.CHECK,
-        () -> setup.world().engine().preflight(setup.plan().container(), setup.footprint()),
-        _ -> {},
-        findings -> new DestinationTransition.Checked(findings, false));
+        () ->
+            new Looked(
+                setup.world().engine().preflight(setup.plan().container(), setup.footprint()),
+                HostDifference.findings(setup.world().engine().compare(setup.footprint().identity()), HostDifference.Verdict.WARNS)),
+        looked -> warnings = looked.warnings(),
+        looked -> new DestinationTransition.Checked(looked.findings(), false));
   }
+
+  private record Opened(PageLinks.Endpoint endpoint, List<HaulWish> hauls) {}
 
   private void open() {
     var world = setup.world();
@@ -294,15 +306,15 @@ public final class IncomingMigration {
         Operation.OPEN,
         () -> {
           var directory = world.directories().create(setup.plan().container());
-          arrival = world.engine().receive(setup.plan().container(), directory);
+          arrival = world.engine().receive(setup.plan().container(), directory, setup.footprint());
           stream =
               world
                   .pageLinks()
                   .receive(migration(), arrival, failure -> self.tell(new StreamEnded(failure, world.nowNs().getAsLong())));
-          return stream.endpoint();
+          return new Opened(stream.endpoint(), arrival.hauls());
         },
-        _ -> {},
-        DestinationTransition.Opened::new);
+        opened -> hauls = opened.hauls(),
+        opened -> new DestinationTransition.Opened(opened.endpoint()));
   }
 
   private void letRun() {

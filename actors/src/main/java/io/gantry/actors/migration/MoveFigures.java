@@ -6,9 +6,11 @@ import io.gantry.actors.MigrationOutcome.Result;
 import io.gantry.actors.MigrationProgress;
 import io.gantry.actors.protocol.PeerMessage;
 import io.gantry.checkpoint.Capture;
+import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.Footprint;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.OptionalLong;
 import java.util.function.LongSupplier;
 
@@ -24,6 +26,7 @@ final class MoveFigures {
   private long zeroPages;
   private FreezePolicy.Prediction prediction = new FreezePolicy.Prediction(0, 0);
   private String note = "";
+  private List<Finding> warnings = List.of();
   private long freezeBeginNs;
   private long freezeNs;
   private long lastPagesNs;
@@ -35,6 +38,8 @@ final class MoveFigures {
   private long remoteNs;
   private long activatedNs;
   private long resumeNs;
+  private long hauledAtNs;
+  private long hauledBytes;
 
   MoveFigures(SourceTransition.Plan plan, LongSupplier nowNs) {
     this.plan = plan;
@@ -45,6 +50,11 @@ final class MoveFigures {
   void inspected(Footprint footprint) {
     shape = new PauseModel.Shape(footprint.processes(), footprint.threads(), footprint.descriptors());
     residentBytes = footprint.residentBytes();
+  }
+
+  /** What differs between the hosts; it may be told again. */
+  void warned(List<Finding> differences) {
+    warnings = differences;
   }
 
   PauseModel.Shape shape() {
@@ -83,6 +93,8 @@ final class MoveFigures {
 
   void frozen(Capture.FreezeReport report) {
     freezeNs = report.elapsedNs();
+    // Until then it ran, but for moments.
+    freezeBeginNs += report.ranOnNs();
   }
 
   void lastSent(Capture.LastReport report, long streamBytes, long streamZeroPages) {
@@ -114,6 +126,15 @@ final class MoveFigures {
   OptionalLong learnedFixedNs() {
     return freezeBeginNs == 0 || activatedNs == 0 ? OptionalLong.empty()
         : OptionalLong.of(activatedNs - freezeBeginNs - lastPagesNs);
+  }
+
+  /** How far files have come, in words. */
+  String hauling(Capture.HaulFigures haul) {
+    long now = nowNs.getAsLong();
+    double rate = hauledAtNs == 0 ? 0 : (haul.bytes() - hauledBytes) / 1e6 / Math.max(1e-9, (now - hauledAtNs) / 1e9);
+    hauledAtNs = now;
+    hauledBytes = haul.bytes();
+    return String.format(Locale.ROOT, "files: pass %d, %d files, %.1f MB, %.1f MB/s", haul.passes(), haul.files(), haul.bytes() / 1e6, rate);
   }
 
   MigrationProgress progress(String phase, String sentence) {
@@ -150,7 +171,8 @@ final class MoveFigures {
         prediction.pauseMs(),
         pauseMs(),
         ms(elapsedNs()),
-        freezeBeginNs == 0 ? PausePhases.NONE : pausePhases());
+        freezeBeginNs == 0 ? PausePhases.NONE : pausePhases(),
+        warnings.stream().map(Finding::toString).toList());
   }
 
   private double pauseMs() {

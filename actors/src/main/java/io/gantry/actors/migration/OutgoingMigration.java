@@ -31,7 +31,9 @@ import io.gantry.checkpoint.CaptureOptions;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.ContainerHandle;
 import io.gantry.checkpoint.Footprint;
+import io.gantry.checkpoint.HaulWish;
 import io.gantry.checkpoint.RefusedException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -47,13 +49,15 @@ import java.util.function.Function;
  * and does the rest.
  */
 public final class OutgoingMigration {
+  private static final Duration SHOW_HAUL_EVERY = Duration.ofSeconds(1);
+
   public sealed interface Message {}
 
   /** Something of the destination's. */
   public record FromPeer(PeerMessage message) implements Message {}
 
-  /** The membership says that a node cannot be reached. */
-  public record PeerLost(String reason) implements Message {}
+  /** The membership says that a node cannot be reached. @param restarted its agent was started anew and can be reached */
+  public record PeerLost(String reason, boolean restarted) implements Message {}
 
   /** Answered by {@link CancelAnswered} when it can be answered. */
   public record Cancel(String reason, Optional<ActorRef<NodeCommand.CancelReply>> replyTo) implements Message {}
@@ -65,6 +69,9 @@ public final class OutgoingMigration {
 
   /** An operation has ended; {@code remember} keeps its figures, on the actor's thread. */
   private record Did(Runnable remember, Event event) implements Message {}
+
+  /** It is time to tell how far files have come. */
+  private record ShowHaul() implements Message {}
 
   private record LedgerReplied(LedgerActor.Reply reply) implements Message {}
 
@@ -112,9 +119,10 @@ public final class OutgoingMigration {
   private LedgerEntry entry;
   private Footprint footprint;
   private Phase phase;
-  // The two below are set and used on the lane; the actor only closes the stream, which any thread may.
+  // The two below are set and used on the lane; the actor only closes the stream and asks how far files have come, which any thread may.
   private volatile PageLinks.Sending stream;
-  private Capture capture;
+  private volatile Capture capture;
+  private List<HaulWish> hauls = List.of();
 
   private OutgoingMigration(ActorContext<Message> context, TimerScheduler<Message> timers, Setup setup) {
     this.context = context;
@@ -163,8 +171,9 @@ public final class OutgoingMigration {
               return on(message.event());
             })
         .onMessage(LedgerReplied.class, message -> onLedger(message.reply()))
+        .onMessage(ShowHaul.class, _ -> showHaul())
         .onMessage(FromPeer.class, message -> onPeer(message.message()))
-        .onMessage(PeerLost.class, message -> on(new SourceTransition.PeerLost(message.reason())))
+        .onMessage(PeerLost.class, message -> on(new SourceTransition.PeerLost(message.reason(), message.restarted())))
         .onMessage(Cancel.class, this::onCancel)
         .onMessage(ConfirmOff.class, this::onConfirmOff)
         .onSignal(
@@ -246,11 +255,15 @@ public final class OutgoingMigration {
   private void beginCapture(PageLinks.Endpoint endpoint) {
     var world = setup.world();
     var options = setup.plan().options();
+    var wanted = hauls;
+    if (!wanted.isEmpty()) {
+      timers.startTimerAtFixedRate(new ShowHaul(), SHOW_HAUL_EVERY);
+    }
     run(
         Operation.CAPTURE,
         () -> {
           stream = world.pageLinks().send(migration(), endpoint, setup.plan().limits().silence());
-          capture = world.engine().capture(handle, new CaptureOptions(options.verify()));
+          capture = world.engine().capture(handle, new CaptureOptions(options.verify(), wanted));
           return true;
         },
         _ -> {},
@@ -402,8 +415,11 @@ public final class OutgoingMigration {
     }
     var heard = on(new SourceTransition.PeerHeard());
     return switch (message) {
-      case PeerMessage.Accepted(var _, var _, var epoch, var endpoint, var ledgerId) ->
-          on(new SourceTransition.Accepted(new Terms(epoch, endpoint, ledgerId)));
+      case PeerMessage.Accepted accepted -> {
+        figures.warned(accepted.warnings());
+        hauls = accepted.hauls();
+        yield on(new SourceTransition.Accepted(new Terms(accepted.epoch(), accepted.endpoint(), accepted.ledgerId())));
+      }
       case PeerMessage.Refused(var _, var _, var findings, var passing) -> on(new SourceTransition.Refused(findings, passing));
       case PeerMessage.Ready ready -> {
         figures.ready(ready);
@@ -534,6 +550,17 @@ public final class OutgoingMigration {
         notInDoubt(replyTo, "has ended " + result);
       }
     }
+  }
+
+  /** Files may take minutes, in which no round ends. */
+  private Behavior<Message> showHaul() {
+    var going = capture;
+    if (phase instanceof SourceTransition.PreCopying && going != null) {
+      going.haul().filter(haul -> haul.bytes() > 0 || haul.files() > 0).ifPresent(haul -> tellProgress(figures.hauling(haul)));
+    } else if (!(phase instanceof SourceTransition.Connecting)) {
+      timers.cancel(new ShowHaul());
+    }
+    return Behaviors.same();
   }
 
   private void tellProgress(String sentence) {

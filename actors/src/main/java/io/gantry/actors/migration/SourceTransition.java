@@ -267,8 +267,8 @@ public record SourceTransition(Plan plan) implements SourceRules {
   /** Some message of the destination came. */
   public record PeerHeard() implements OfPeer {}
 
-  /** The membership says that the destination cannot be reached. */
-  public record PeerLost(String reason) implements OfPeer {}
+  /** The membership says that the destination cannot be reached. @param restarted its agent was started anew and can be reached */
+  public record PeerLost(String reason, boolean restarted) implements OfPeer {}
 
   public record CancelRequested(String reason) implements OfUser {}
 
@@ -408,6 +408,8 @@ public record SourceTransition(Plan plan) implements SourceRules {
               "Node %s did not answer %d offers; see whether its agent runs and whether it can be reached."
                   .formatted(plan.destination(), phase.attempt()));
       case PeerFailed(var reason) -> giveUp(Result.REFUSED, reason);
+      // Its new agent knows nothing of the offer and can be given it as soon as it is ready.
+      case PeerLost(var reason, var restarted) when restarted -> pause(phase.refusals() + 1, reason);
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> untouched(phase, event);
     };
   }
@@ -424,7 +426,8 @@ public record SourceTransition(Plan plan) implements SourceRules {
   private Step untouched(Phase phase, Event event) {
     return switch (event) {
       case OperationFailed(var operation, var reason) -> giveUp(Result.REFUSED, failure(operation, reason));
-      case PeerLost(var reason) -> giveUp(Result.REFUSED, reason);
+      case PeerLost(var _, var restarted) when restarted -> step(phase); // it has not been asked yet, or is to be asked again
+      case PeerLost(var reason, var _) -> giveUp(Result.REFUSED, reason);
       case CancelRequested(var reason) -> giveUp(Result.ROLLED_BACK, reason);
       case TimerFired(var timer) when timer == Timer.DEADLINE -> giveUp(Result.ROLLED_BACK, deadlinePassed(phase));
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> step(phase);
@@ -563,7 +566,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
       case OperationFailed(var operation, var reason) -> rollBack(Result.ROLLED_BACK, failure(operation, reason));
       case CaptureRefused(var findings) -> rollBack(Result.ROLLED_BACK, sentences(findings));
       case PeerFailed(var reason) -> rollBack(Result.ROLLED_BACK, reason);
-      case PeerLost(var reason) -> rollBack(Result.ROLLED_BACK, reason);
+      case PeerLost(var reason, var _) -> rollBack(Result.ROLLED_BACK, reason);
       case CancelRequested(var reason) -> rollBack(Result.ROLLED_BACK, reason);
       case TimerFired(var timer) when timer == Timer.SILENCE ->
           rollBack(

@@ -3,6 +3,7 @@ package io.gantry.actors.protocol;
 import io.gantry.actors.PageLinks.Endpoint;
 import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.Footprint;
+import io.gantry.checkpoint.HaulWish;
 import java.util.List;
 
 /**
@@ -62,8 +63,16 @@ public sealed interface PeerMessage extends WireMessage {
    *
    * @param epoch the epoch that the copy will have
    * @param ledgerId which ledger will remember it
+   * @param warnings what differs between the two hosts without being in the way; empty from a node that does not tell
+   * @param hauls files that have to be sent along; none to a node that does not ask for any
    */
-  record Accepted(String from, String migration, long epoch, Endpoint endpoint, String ledgerId) implements ToSource {}
+  record Accepted(String from, String migration, long epoch, Endpoint endpoint, String ledgerId, List<Finding> warnings, List<HaulWish> hauls)
+      implements ToSource {
+    public Accepted {
+      hauls = hauls == null ? List.of() : List.copyOf(hauls);
+      warnings = warnings == null ? List.of() : List.copyOf(warnings);
+    }
+  }
 
   /**
    * No.

@@ -12,7 +12,23 @@ package io.gantry.actors.protocol;
  */
 public record ProtocolVersion(int major, int minor) {
   /** What this build speaks. */
-  public static final ProtocolVersion CURRENT = new ProtocolVersion(1, 1);
+  public static final ProtocolVersion CURRENT = new ProtocolVersion(1, 4);
+
+  /** First minor version that knows of containers that a runtime makes; an older node would make one of its own instead. */
+  private static final int WITH_RUNTIMES = 3;
+
+  /** First minor version that knows of files that belong to a container; an older node would leave them behind. */
+  private static final int WITH_VOLUMES = 4;
+
+  /** Whether a node that speaks this can take in a container with volumes. */
+  public boolean knowsVolumes() {
+    return major > CURRENT.major || major == CURRENT.major && minor >= WITH_VOLUMES;
+  }
+
+  /** Whether a node that speaks this can take in a container that an OCI runtime makes. */
+  public boolean knowsRuntimes() {
+    return major > CURRENT.major || major == CURRENT.major && minor >= WITH_RUNTIMES;
+  }
 
   public boolean isCompatibleWith(ProtocolVersion other) {
     return major == other.major;

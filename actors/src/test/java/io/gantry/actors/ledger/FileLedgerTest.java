@@ -5,11 +5,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.gantry.actors.protocol.CarriedSpec;
 import io.gantry.checkpoint.ContainerHandle;
+import io.gantry.checkpoint.OciSpec;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -48,6 +50,49 @@ class FileLedgerTest {
       assertThat(ledger.entry("db")).hasValue(held.owned().gone());
       assertThat(ledger.hasOwned("db", "b.1.1")).isTrue();
       assertThat(ledger.hasOwned("db", "b.1.2")).isFalse();
+    }
+  }
+
+  @Test
+  void containersOfARuntimeAreThereAfterReopening() {
+    var oci = new OciSpec("runc", "web-1", "/srv/web", false);
+    var born = LedgerEntry.born("web", 1, handle("web"), new CarriedSpec(List.of("runc", "web-1"), Map.of(), "/", Optional.of(oci)));
+    try (var ledger = FileLedger.open(directory)) {
+      ledger.append(born);
+    }
+    try (var ledger = FileLedger.open(directory)) {
+      assertThat(ledger.entries()).containsExactly(born);
+    }
+  }
+
+  @Test
+  void networksAreThereAfterReopening() {
+    var network = "bridge=br0,address=10.9.0.5/24";
+    var oci = new OciSpec("runc", "web-1", "/srv/web", false);
+    var plain = LedgerEntry.born("web", 1, handle("web"), new CarriedSpec(List.of("httpd"), Map.of(), "/", Optional.empty(), network));
+    var made = LedgerEntry.born("made", 1, handle("made"), new CarriedSpec(List.of("runc"), Map.of(), "/", Optional.of(oci), network));
+    try (var ledger = FileLedger.open(directory)) {
+      ledger.append(plain);
+      ledger.append(made);
+    }
+    try (var ledger = FileLedger.open(directory)) {
+      assertThat(ledger.entries()).containsExactlyInAnyOrder(plain, made);
+    }
+  }
+
+  @Test
+  void volumesAreThereAfterReopening() {
+    var volumes = List.of("/srv/a", "/srv/b");
+    var oci = new OciSpec("runc", "web-1", "/srv/web", false);
+    var network = "bridge=br0,address=10.9.0.5/24";
+    var plain = LedgerEntry.born("web", 1, handle("web"), new CarriedSpec(List.of("httpd"), Map.of(), "/", Optional.empty(), "", volumes));
+    var made = LedgerEntry.born("made", 1, handle("made"), new CarriedSpec(List.of("runc"), Map.of(), "/", Optional.of(oci), network, volumes));
+    try (var ledger = FileLedger.open(directory)) {
+      ledger.append(plain);
+      ledger.append(made);
+    }
+    try (var ledger = FileLedger.open(directory)) {
+      assertThat(ledger.entries()).containsExactlyInAnyOrder(plain, made);
     }
   }
 

@@ -249,7 +249,8 @@ class SourceTransitionTest {
     }
     world.timers().forEach(timer -> events.add(new TimerFired(timer)));
     events.add(new PeerHeard());
-    events.add(new PeerLost("lost."));
+    events.add(new PeerLost("lost.", false));
+    events.add(new PeerLost("started anew.", true));
     events.add(new PeerFailed("failed."));
     events.add(new CancelRequested("cancelled."));
     events.add(new PeerConfirmedOff("off."));

@@ -13,15 +13,24 @@ import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
-/** Feeds what {@link ImageDirectoryWriter} took down to a receiver: the same pages and messages in the same order. One thread. */
+/**
+ * Feeds what {@link ImageDirectoryWriter} took down to a receiver: the same pages and messages in the same order. A directory by CRIU
+ * is fed as one round without digests. One thread.
+ */
 public final class ImageDirectoryReader {
+  /** At least what {@link ImageDirectoryWriter#runsMax} gives at once. */
+  private static final int RUNS_MAX = 1 << 16;
+
   private final Path directory;
   private final List<stream_event> events;
+  private final Optional<CriuDirectory> foreign;
 
-  private ImageDirectoryReader(Path directory, List<stream_event> events) {
+  private ImageDirectoryReader(Path directory, List<stream_event> events, Optional<CriuDirectory> foreign) {
     this.directory = directory;
     this.events = events;
+    this.foreign = foreign;
   }
 
   /**
@@ -33,17 +42,31 @@ public final class ImageDirectoryReader {
     if (!Files.isDirectory(directory)) {
       throw new CheckpointException(directory + " is not a directory");
     }
+    if (CriuDirectory.is(directory)) {
+      return new ImageDirectoryReader(directory, List.of(), Optional.of(CriuDirectory.open(directory)));
+    }
     ImageManifest.verify(directory, ImageDirectoryWriter.FORMAT_VERSION);
     var stream = directory.resolve(ImageFile.STREAM.fileName());
-    return new ImageDirectoryReader(directory, ImageFile.STREAM.read(stream, stream_event::parseFrom));
+    return new ImageDirectoryReader(directory, ImageFile.STREAM.read(stream, stream_event::parseFrom), Optional.empty());
+  }
+
+  /** Whether CRIU has written it: then nothing comes with a digest that says what the restored processes have to hold. */
+  public boolean isByCriu() {
+    return foreign.isPresent();
   }
 
   /** The process state that the directory holds. */
   public final_state state() {
+    if (foreign.isPresent()) {
+      return foreign.get().state();
+    }
     for (stream_event event : events) {
       if (event.getMessageType() == StreamMessage.FINAL_STATE) {
         try {
-          return ProcessImages.read(directory, final_state.parseFrom(event.getMessage()));
+          var state = final_state.parseFrom(event.getMessage());
+          if (state.getProcessesCount() > 0 && state.getProcessesList().stream().allMatch(process -> process.getThreadsCount() > 0)) {
+            return state;
+          }
         } catch (InvalidProtocolBufferException e) {
           throw notUnderstood(e);
         }
@@ -55,20 +78,28 @@ public final class ImageDirectoryReader {
   /** Calls the receiver for everything, in order. */
   public void feed(PageReceiver receiver) {
     try (var arena = Arena.ofConfined()) {
+      if (foreign.isPresent()) {
+        foreign.get().feed(receiver);
+        return;
+      }
       var names = new SpaceNames(lastRound());
+      var kernelCode = kernelCode();
       Map<Integer, Space> spaces = new HashMap<>();
+      Map<Integer, Space> earlier = new HashMap<>();
       for (stream_event event : events) {
         if (event.hasPagemapEntries()) {
-          var space = spaces.get(event.getSpace());
+          var known = event.getEarlier() ? earlier : spaces;
+          var space = known.get(event.getSpace());
           if (space == null) {
-            space = new Space(directory, names, event.getSpace(), arena);
-            spaces.put(event.getSpace(), space);
+            space = Space.open(event.getEarlier() ? directory.resolve(SpaceNames.PARENT) : directory, names, event.getSpace(), arena);
+            space.kernelCode = kernelCode.getOrDefault(event.getSpace(), vma_entry.getDefaultInstance());
+            known.put(event.getSpace(), space);
           }
           space.feed(event.getPagemapEntries(), receiver);
         } else if (event.hasZeroPages()) {
           receiver.zero(event.getSpace(), event.getZeroAddress(), event.getZeroPages());
         } else {
-          receiver.message(event.getMessageType(), whole(event));
+          receiver.message(event.getMessageType(), event.getMessage().toByteArray());
         }
       }
     } catch (InvalidProtocolBufferException e) {
@@ -88,65 +119,104 @@ public final class ImageDirectoryReader {
     return last;
   }
 
-  private CheckpointException notUnderstood(InvalidProtocolBufferException e) {
-    return new CheckpointException(directory + " holds a message that cannot be understood: " + e.getMessage(), e);
-  }
-
-  private byte[] whole(stream_event event) throws InvalidProtocolBufferException {
-    return switch (event.getMessageType()) {
-      case StreamMessage.ROUND_BEGIN -> wholeRound(event);
-      case StreamMessage.FINAL_STATE -> state().toByteArray();
-      case StreamMessage.DESCRIPTORS ->
-          DescriptorImages.read(directory, descriptors_entry.parseFrom(event.getMessage())).toByteArray();
-      default -> event.getMessage().toByteArray();
-    };
-  }
-
-  private byte[] wholeRound(stream_event event) throws InvalidProtocolBufferException {
-    var round = round_begin.parser().parsePartialFrom(event.getMessage()).toBuilder();
-    if (round.getLast()) {
-      for (round_process.Builder process : round.getProcessesBuilderList()) {
-        var file = directory.resolve(ImageFile.MM.fileName(process.getPid()));
-        mm_entry mm = ImageFile.MM.readOne(file, mm_entry::parseFrom);
-        process.setMm(mm);
+  /** Where in each space pages lie that nobody has sent: CRIU wants to find the vdso. */
+  private Map<Integer, vma_entry> kernelCode() throws InvalidProtocolBufferException {
+    Map<Integer, vma_entry> found = new HashMap<>();
+    for (stream_event event : events) {
+      if (event.getMessageType() == StreamMessage.ROUND_BEGIN) {
+        for (round_process process : round_begin.parseFrom(event.getMessage()).getProcessesList()) {
+          VmaImages.vdso(process.getMm()).ifPresent(vdso -> found.put(process.getSpace(), vdso));
+        }
       }
     }
-    return round.build().toByteArray();
+    return found;
+  }
+
+  private CheckpointException notUnderstood(InvalidProtocolBufferException e) {
+    return new CheckpointException(directory + " holds a message that cannot be understood: " + e.getMessage(), e);
   }
 
   /** The pages of one space, mapped, and where in them the stream has come to. */
   private static final class Space {
     private final int number;
+    private final Path file;
     private final Iterator<pagemap_entry> index;
     private final MemorySegment pages;
+    private vma_entry kernelCode = vma_entry.getDefaultInstance();
     private long position;
 
-    Space(Path directory, SpaceNames names, int number, Arena arena) throws IOException {
+    private Space(int number, Path indexFile, Path pagesFile, Arena arena) throws IOException {
       this.number = number;
-      var entries = ImageFile.PAGEMAP.read(directory.resolve(names.pagemap(number)), bytes -> bytes);
-      index = new Entries(entries.listIterator(1));
-      try (var channel = FileChannel.open(directory.resolve(SpaceNames.pages(number)))) {
+      this.file = indexFile;
+      var entries = ImageFile.PAGEMAP.read(indexFile, bytes -> bytes);
+      index = new Entries(indexFile, entries.listIterator(Math.min(1, entries.size())));
+      try (var channel = FileChannel.open(pagesFile)) {
         pages = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
       }
     }
 
+    static Space open(Path directory, SpaceNames names, int number, Arena arena) throws IOException {
+      var asSent = directory.resolve(SpaceNames.streamPagemap(number));
+      return Files.exists(asSent)
+          ? new Space(number, asSent, directory.resolve(SpaceNames.streamPages(number)), arena)
+          : new Space(number, directory.resolve(names.pagemap(number)), directory.resolve(SpaceNames.pages(number)), arena);
+    }
+
     void feed(int runs, PageReceiver receiver) {
+      if (runs < 0 || runs > RUNS_MAX) {
+        throw new CheckpointException(
+            file + " is said to have " + Integer.toUnsignedString(runs) + " entries at once; the directory is damaged");
+      }
       long[] addresses = new long[runs];
       int[] counts = new int[runs];
+      int group = 0;
       long bytes = 0;
       for (int run = 0; run < runs; run++) {
-        var entry = index.next();
-        addresses[run] = entry.getVaddr();
-        counts[run] = entry.getNrPages();
-        bytes += (long) entry.getNrPages() * PagesFile.PAGE_BYTES;
+        var entry = nextPresent();
+        while (kernelCode.getStart() <= entry.getVaddr() && entry.getVaddr() < kernelCode.getEnd()) {
+          hand(addresses, counts, group, bytes, receiver);
+          group = 0;
+          bytes = 0;
+          position += checked(entry.getNrPages());
+          entry = nextPresent();
+        }
+        addresses[group] = entry.getVaddr();
+        counts[group++] = entry.getNrPages();
+        bytes += checked(entry.getNrPages());
       }
-      receiver.pages(number, addresses, counts, runs, pages.asSlice(position, bytes));
+      hand(addresses, counts, group, bytes, receiver);
+    }
+
+    private long checked(int pageCount) {
+      if (pageCount < 0) {
+        throw new CheckpointException(file + " names more pages than there can be; the directory is damaged");
+      }
+      return (long) pageCount * PagesFile.PAGE_BYTES;
+    }
+
+    private void hand(long[] addresses, int[] counts, int runs, long bytes, PageReceiver receiver) {
+      if (bytes > pages.byteSize() - position) {
+        throw new CheckpointException(file + " names more pages than are there; the directory is damaged");
+      }
+      if (runs > 0) {
+        receiver.pages(number, addresses, counts, runs, pages.asSlice(position, bytes));
+      }
       position += bytes;
+    }
+
+    private pagemap_entry nextPresent() {
+      while (index.hasNext()) {
+        var entry = index.next();
+        if ((entry.getFlags() & PagesFile.PRESENT) != 0) {
+          return entry;
+        }
+      }
+      throw new CheckpointException(file + " names fewer pages than were sent; the directory is damaged");
     }
   }
 
   /** Parses entries when they are needed; the first of the file is its head. */
-  private record Entries(Iterator<byte[]> raw) implements Iterator<pagemap_entry> {
+  private record Entries(Path file, Iterator<byte[]> raw) implements Iterator<pagemap_entry> {
     @Override
     public boolean hasNext() {
       return raw.hasNext();
@@ -157,7 +227,7 @@ public final class ImageDirectoryReader {
       try {
         return pagemap_entry.parseFrom(raw.next());
       } catch (InvalidProtocolBufferException e) {
-        throw new CheckpointException("a page index holds an entry that cannot be understood: " + e.getMessage(), e);
+        throw new CheckpointException(file + " holds an entry that cannot be understood: " + e.getMessage(), e);
       }
     }
   }

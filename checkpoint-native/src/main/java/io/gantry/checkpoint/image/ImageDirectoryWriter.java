@@ -16,7 +16,11 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /**
@@ -28,21 +32,24 @@ import java.util.TreeMap;
  */
 public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
   /** Raised whenever an older reader would misunderstand the directory. */
-  static final int FORMAT_VERSION = 1;
+  static final int FORMAT_VERSION = 2;
 
   private static final int PAGES_MAX = 256;
-  /** {@code CRTOOLS_IMAGES_V1_1}. */
-  private static final int CRIU_IMAGES_VERSION = 2;
-  private static final int ROOT_NAMESPACES = 1;
 
   private final Path target;
   private final Path temporary;
   private final Arena arena = Arena.ofShared();
   private final MemorySegment buffer = arena.allocate((long) PAGES_MAX * PagesFile.PAGE_BYTES, PagesFile.PAGE_BYTES);
-  private final TreeMap<Integer, PagesFile> spaces = new TreeMap<>();
+  private final TreeMap<Integer, PagesFile> earlier = new TreeMap<>();
+  private final TreeMap<Integer, PagesFile> last = new TreeMap<>();
+  private final FinalPages pages = new FinalPages();
+  /** Of spaces that have no file yet. */
+  private final Map<Integer, vma_entry> kernelCode = new HashMap<>();
   private final OutputStream stream;
   private final List<image_file> pageFiles = new ArrayList<>();
   private round_begin lastRound = round_begin.getDefaultInstance();
+  private final_state state = final_state.getDefaultInstance();
+  private descriptors_entry descriptors = descriptors_entry.getDefaultInstance();
   private long bytesSent;
   private long zeroPagesSent;
   private boolean ended;
@@ -91,20 +98,40 @@ public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
     for (int run = 0; run < runCount; run++) {
       pages += pageCounts[run];
     }
+    boolean inParent = hasParent();
     try {
-      file(space).append(addresses, pageCounts, runCount, reader, buffer.asSlice(0, pages * PagesFile.PAGE_BYTES));
-      event(stream_event.newBuilder().setSpace(space).setPagemapEntries(runCount));
+      var file = inParent ? earlier(space) : last(space);
+      var content = buffer.asSlice(0, pages * PagesFile.PAGE_BYTES);
+      file.append(addresses, pageCounts, runCount, reader, content, run -> this.pages.pages(space, run));
+      var event = stream_event.newBuilder().setSpace(space).setPagemapEntries(runCount);
+      event(inParent ? event.setEarlier(true) : event);
     } catch (IOException e) {
       throw failed("writing pages to " + temporary, e);
     }
     bytesSent += pages * PagesFile.PAGE_BYTES;
   }
 
-  private PagesFile file(int space) throws IOException {
-    var file = spaces.get(space);
+  private boolean hasParent() {
+    return lastRound.hasLast() && !lastRound.getLast();
+  }
+
+  private PagesFile earlier(int space) throws IOException {
+    return file(earlier, temporary.resolve(SpaceNames.PARENT), space);
+  }
+
+  private PagesFile last(int space) throws IOException {
+    return file(last, temporary, space);
+  }
+
+  private PagesFile file(TreeMap<Integer, PagesFile> files, Path directory, int space) throws IOException {
+    var file = files.get(space);
     if (file == null) {
-      file = new PagesFile(temporary, space);
-      spaces.put(space, file);
+      file = new PagesFile(directory, space);
+      files.put(space, file);
+      var vdso = kernelCode.remove(space);
+      if (vdso != null) {
+        file.expect(vdso.getStart(), KernelCode.vdso(vdso.getEnd() - vdso.getStart()));
+      }
     }
     return file;
   }
@@ -112,6 +139,7 @@ public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
   @Override
   public void zero(int space, long address, long pageCount) {
     zeroPagesSent += pageCount;
+    pages.zero(space, address, pageCount);
     try {
       event(stream_event.newBuilder().setSpace(space).setZeroAddress(address).setZeroPages(pageCount));
     } catch (IOException e) {
@@ -122,14 +150,14 @@ public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
   @Override
   public void message(int type, byte[] bytes) {
     try {
-      byte[] kept =
-          switch (type) {
-            case StreamMessage.ROUND_BEGIN -> keepRound(round_begin.parseFrom(bytes), bytes);
-            case StreamMessage.FINAL_STATE -> keepState(final_state.parseFrom(bytes));
-            case StreamMessage.DESCRIPTORS -> keepDescriptors(descriptors_entry.parseFrom(bytes));
-            default -> bytes;
-          };
-      event(stream_event.newBuilder().setMessageType(type).setMessage(ByteString.copyFrom(kept)));
+      switch (type) {
+        case StreamMessage.ROUND_BEGIN -> keepRound(round_begin.parseFrom(bytes));
+        case StreamMessage.FORK -> pages.fork(fork_point.parseFrom(bytes).getPid());
+        case StreamMessage.FINAL_STATE -> state = final_state.parseFrom(bytes);
+        case StreamMessage.DESCRIPTORS -> descriptors = descriptors_entry.parseFrom(bytes);
+        default -> {}
+      }
+      event(stream_event.newBuilder().setMessageType(type).setMessage(ByteString.copyFrom(bytes)));
       ended |= type == StreamMessage.END;
     } catch (InvalidProtocolBufferException e) {
       throw new CheckpointException("the capture sent a message of type " + type + " that cannot be understood", e);
@@ -143,39 +171,17 @@ public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
     ImageFile.writeEntry(stream, event.build());
   }
 
-  /** Address spaces of the last round have files of their own. */
-  private byte[] keepRound(round_begin round, byte[] bytes) throws IOException {
+  private void keepRound(round_begin round) throws IOException {
     lastRound = round;
+    pages.begin(round);
+    for (round_process process : round.getProcessesList()) {
+      if (!last.containsKey(process.getSpace()) && !earlier.containsKey(process.getSpace())) {
+        VmaImages.vdso(process.getMm()).ifPresent(vdso -> kernelCode.put(process.getSpace(), vdso));
+      }
+    }
     if (!round.getLast()) {
-      return bytes;
+      Files.createDirectories(temporary.resolve(SpaceNames.PARENT));
     }
-    var rest = round.toBuilder();
-    for (int i = 0; i < round.getProcessesCount(); i++) {
-      var process = round.getProcesses(i);
-      ImageFile.MM.write(temporary.resolve(ImageFile.MM.fileName(process.getPid())), List.of(process.getMm()));
-      rest.getProcessesBuilder(i).clearMm();
-    }
-    return rest.buildPartial().toByteArray();
-  }
-
-  private byte[] keepState(final_state state) throws IOException {
-    ProcessImages.write(temporary, state);
-    var root = state.getProcessesCount() == 0 ? core_entry.getDefaultInstance() : state.getProcesses(0).getThreads(0);
-    var inventory =
-        inventory_entry.newBuilder().setImgVersion(CRIU_IMAGES_VERSION).setFdinfoPerId(true).setNsPerId(true);
-    if (root.hasIds()) {
-      inventory.setRootIds(root.getIds().toBuilder().setUtsNsId(ROOT_NAMESPACES).setPidNsId(ROOT_NAMESPACES));
-    }
-    ImageFile.INVENTORY.write(temporary.resolve(ImageFile.INVENTORY.fileName()), List.of(inventory.build()));
-    if (state.hasUtsns()) {
-      ImageFile.UTSNS.write(temporary.resolve(ImageFile.UTSNS.fileName(ROOT_NAMESPACES)), List.of(state.getUtsns()));
-    }
-    return ProcessImages.rest(state).toByteArray();
-  }
-
-  private byte[] keepDescriptors(descriptors_entry descriptors) throws IOException {
-    DescriptorImages.write(temporary, descriptors);
-    return DescriptorImages.rest(descriptors).toByteArray();
   }
 
   @Override
@@ -200,11 +206,8 @@ public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
     }
     try {
       stream.close();
-      var names = new SpaceNames(lastRound);
-      for (var space : spaces.entrySet()) {
-        pageFiles.add(space.getValue().finish(names.pagemap(space.getKey())));
-      }
-      spaces.clear();
+      CriuImages.write(temporary, lastRound, state, descriptors);
+      finishPages();
       ImageManifest.write(temporary, FORMAT_VERSION, pageFiles);
       Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
       ImageManifest.force(target.getParent());
@@ -216,21 +219,88 @@ public final class ImageDirectoryWriter implements PageSink, AutoCloseable {
     }
   }
 
+  private void finishPages() throws IOException {
+    var names = new SpaceNames(lastRound);
+    for (round_process process : lastRound.getProcessesList()) {
+      last(process.getSpace());
+    }
+    for (var files : List.of(earlier, last)) {
+      for (var entry : files.entrySet()) {
+        entry.getValue().appendExpected(run -> pages.pages(entry.getKey(), run));
+      }
+    }
+    var whole = new TreeMap<Integer, PageMap>();
+    for (round_process process : lastRound.getProcessesList()) {
+      whole.put(process.getSpace(), pages.ofProcess(process));
+    }
+    for (shared_memory shared : lastRound.getSharedList()) {
+      whole.put(shared.getSpace(), pages.ofShared(shared));
+    }
+    var gathered = new ArrayList<PagesFile>();
+    for (var entry : whole.entrySet()) {
+      int space = entry.getKey();
+      var file = last(space);
+      var runs = entry.getValue().runs();
+      if (asCriuReads(space, file, runs)) {
+        pageFiles.add(file.finish(names.pagemap(space), runs.stream().filter(run -> !run.file().equals(Optional.of(file))).toList()));
+      } else {
+        // Closed only behind the loop: others may have to copy from it.
+        pageFiles.addAll(file.finishForStream());
+        var copy = new PagesFile(temporary, space);
+        gathered.add(copy);
+        copy.gather(runs);
+        pageFiles.add(copy.finish(names.pagemap(space)));
+      }
+    }
+    for (var entry : last.entrySet()) {
+      if (!whole.containsKey(entry.getKey())) {
+        pageFiles.add(entry.getValue().finish(names.pagemap(entry.getKey())));
+      }
+    }
+    for (var entry : earlier.entrySet()) {
+      var sum = entry.getValue().finish(names.pagemap(entry.getKey()));
+      pageFiles.add(sum.toBuilder().setName(SpaceNames.PARENT + "/" + sum.getName()).build());
+    }
+    for (PagesFile file : gathered) {
+      file.close();
+    }
+  }
+
+  /** Whether the files as written say what memory holds in the end: each page by address, and once, and what is older in the parent. */
+  private boolean asCriuReads(int space, PagesFile file, List<PageMap.Run> runs) {
+    var old = earlier.get(space);
+    long position = 0;
+    boolean fits = file.ascending() && (old == null || old.ascending());
+    for (PageMap.Run run : runs) {
+      if (run.file().equals(Optional.of(file))) {
+        fits &= run.position() == position;
+        position += run.end() - run.start();
+      } else {
+        fits &= old != null && run.file().equals(Optional.of(old));
+      }
+    }
+    return fits && position == file.bytes();
+  }
+
   /** Removes what was written unless it was committed. */
   @Override
   public void close() {
     try {
       stream.close();
-      for (PagesFile file : spaces.values()) {
+      for (PagesFile file : last.values()) {
+        file.close();
+      }
+      for (PagesFile file : earlier.values()) {
         file.close();
       }
       if (!committed && Files.exists(temporary)) {
-        try (var files = Files.list(temporary)) {
-          for (Path file : files.toList()) {
-            Files.delete(file);
-          }
+        List<Path> written;
+        try (var files = Files.walk(temporary)) {
+          written = files.sorted(Comparator.reverseOrder()).toList();
         }
-        Files.delete(temporary);
+        for (Path file : written) {
+          Files.delete(file);
+        }
       }
     } catch (IOException e) {
       throw failed("removing the unfinished image directory " + temporary, e);

@@ -1,5 +1,6 @@
 package io.gantry.checkpoint.image;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.MessageLite;
 import io.gantry.checkpoint.CheckpointException;
@@ -8,9 +9,14 @@ import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.function.BiConsumer;
+import java.util.function.Function;
+import java.util.function.ToLongFunction;
 
 /**
  * CRIU's container of messages: two magic numbers (the inventory has only its own), then each message behind its length, all
@@ -24,9 +30,13 @@ enum ImageFile {
   FS("fs", 0x5140_3912),
   MM("mm", 0x5749_2820),
   UTSNS("utsns", 0x5447_3203),
+  SECCOMP("seccomp", 0x6441_3049),
   PAGEMAP("pagemap", 0x5608_4025),
   FILES("files", 0x5630_3138),
   FDINFO("fdinfo", 0x5621_3732),
+  PIPES_DATA("pipes-data", 0x5645_3709),
+  FIFO_DATA("fifo-data", 0x5933_3054),
+  MEMFD("memfd", 0x4845_3499),
   /** Ours: {@link stream_event}s. */
   STREAM("stream", 0x5047_4e01),
   /** Ours: one {@link image_manifest}. */
@@ -79,6 +89,20 @@ enum ImageFile {
     }
   }
 
+  /** Writes a file whose entries have bytes behind them. */
+  <T> void writeWithContent(
+      Path file, List<T> entries, Function<T, MessageLite> message, Function<T, List<ByteString>> content) throws IOException {
+    try (var out = Files.newOutputStream(file)) {
+      out.write(header());
+      for (T entry : entries) {
+        writeEntry(out, message.apply(entry));
+        for (ByteString bytes : content.apply(entry)) {
+          bytes.writeTo(out);
+        }
+      }
+    }
+  }
+
   /** How a message is read from its bytes. */
   interface Parser<T> {
     T parse(byte[] bytes) throws InvalidProtocolBufferException;
@@ -86,30 +110,43 @@ enum ImageFile {
 
   /** Reads a whole file; what is wrong with it comes out as a sentence. */
   <T> List<T> read(Path file, Parser<T> parser) {
+    var entries = new ArrayList<T>();
+    readWithContent(file, parser, _ -> 0, (entry, _) -> entries.add(entry));
+    return entries;
+  }
+
+  /**
+   * Reads a file whose entries have bytes behind them.
+   *
+   * @param content how many bytes an entry has behind it
+   */
+  <T> void readWithContent(Path file, Parser<T> parser, ToLongFunction<T> content, BiConsumer<T, byte[]> sink) {
     try {
       var in = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
       byte[] expected = header();
-      byte[] found = new byte[Math.min(expected.length, in.remaining())];
-      in.get(found);
-      if (!java.util.Arrays.equals(expected, found)) {
+      if (!Arrays.equals(expected, next(in, Math.min(expected.length, in.remaining()), file))) {
         throw new CheckpointException(file + " does not begin like a file of its kind; it is damaged or something else");
       }
-      var entries = new ArrayList<T>();
       while (in.hasRemaining()) {
-        int length = in.remaining() < NUMBER_BYTES ? -1 : in.getInt();
-        if (length < 0 || length > in.remaining()) {
-          throw new CheckpointException(file + " ends in the middle of an entry; the directory was copied incompletely or is damaged");
-        }
-        byte[] bytes = new byte[length];
-        in.get(bytes);
-        entries.add(parser.parse(bytes));
+        var entry = parser.parse(next(in, in.remaining() < NUMBER_BYTES ? -1 : in.getInt(), file));
+        sink.accept(entry, next(in, content.applyAsLong(entry), file));
       }
-      return entries;
     } catch (InvalidProtocolBufferException e) {
       throw new CheckpointException(file + " holds an entry that cannot be understood: " + e.getMessage(), e);
+    } catch (NoSuchFileException e) {
+      throw new CheckpointException(file + " is missing; the directory was copied incompletely, copy it again", e);
     } catch (IOException e) {
       throw new CheckpointException("reading " + file + " failed: " + e, e);
     }
+  }
+
+  private static byte[] next(ByteBuffer in, long length, Path file) {
+    if (length < 0 || length > in.remaining()) {
+      throw new CheckpointException(file + " ends in the middle of an entry; the directory was copied incompletely or is damaged");
+    }
+    byte[] bytes = new byte[(int) length];
+    in.get(bytes);
+    return bytes;
   }
 
   /** Reads the one entry of a file. */

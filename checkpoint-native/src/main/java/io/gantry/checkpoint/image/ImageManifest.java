@@ -15,8 +15,8 @@ import java.util.TreeSet;
 import java.util.zip.CRC32C;
 
 /**
- * {@code manifest.img}: name, size and CRC32C of every other file, and the version of the format; behind its entry stands the CRC32C
- * of the manifest itself. The sums are there against damage, not against an attacker.
+ * {@code manifest.img}: name, size and CRC32C of every other file, those in the directory {@code parent} included, and the version of the
+ * format; behind its entry stands the CRC32C of the manifest itself. The sums are there against damage, not against an attacker.
  */
 final class ImageManifest {
   private static final int BLOCK_BYTES = 1 << 20;
@@ -43,13 +43,16 @@ final class ImageManifest {
     var sum = ByteBuffer.allocate(SUM_BYTES).putInt(crcOf(file)).array();
     Files.write(file, sum, StandardOpenOption.APPEND);
     force(file);
+    if (Files.isDirectory(directory.resolve(SpaceNames.PARENT))) {
+      force(directory.resolve(SpaceNames.PARENT));
+    }
     force(directory);
   }
 
   private static TreeSet<String> names(Path directory) throws IOException {
     var names = new TreeSet<String>();
-    try (var files = Files.list(directory)) {
-      files.forEach(file -> names.add(file.getFileName().toString()));
+    try (var files = Files.walk(directory, 2)) {
+      files.filter(file -> !Files.isDirectory(file)).forEach(file -> names.add(directory.relativize(file).toString()));
     }
     names.remove(ImageFile.MANIFEST.fileName());
     return names;
@@ -81,6 +84,11 @@ final class ImageManifest {
     if (manifest.getFormatVersion() > versionMax) {
       throw new CheckpointException(
           "%s was written by a newer Gantry (format %d, this one understands up to %d); restore it with that version"
+              .formatted(directory, manifest.getFormatVersion(), versionMax));
+    }
+    if (manifest.getFormatVersion() < versionMax) {
+      throw new CheckpointException(
+          "%s was written by an older Gantry (format %d, this one understands %d); restore it with that version"
               .formatted(directory, manifest.getFormatVersion(), versionMax));
     }
     try {

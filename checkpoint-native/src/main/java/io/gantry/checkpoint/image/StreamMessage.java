@@ -29,5 +29,15 @@ public final class StreamMessage {
   /** {@code descriptors_entry}: every open file and who has it under which number. */
   public static final int DESCRIPTORS = 8;
 
+  /**
+   * {@code network_state}: the container has a network namespace of its own, which can be prepared before {@link #FINAL_STATE}
+   * says how it is in the end; comes before the
+   * first {@link #TREE_PLAN}.
+   */
+  public static final int NETWORK = 9;
+
+  /** {@code haul_entry}: files that travel along because the destination does not share them; the first come before the first {@link #TREE_PLAN}. */
+  public static final int HAUL = 10;
+
   private StreamMessage() {}
 }

@@ -20,6 +20,7 @@ public final class Clone3 {
   public static final long NEWNS = 0x20000;
   public static final long SYSVSEM = 0x40000;
   public static final long NEWUTS = 0x0400_0000;
+  public static final long NEWNET = 0x4000_0000L;
   public static final long NEWIPC = 0x0800_0000;
   public static final long NEWPID = 0x2000_0000;
   public static final long IO = 0x8000_0000L;

@@ -23,9 +23,9 @@ public final class DescriptorTable implements AutoCloseable {
     this.infos = infos;
   }
 
-  /** @throws KernelException with {@code ESRCH} or {@code ENOENT} when the process is gone */
+  /** @param pid of a process or thread. @throws KernelException with {@code ESRCH} or {@code ENOENT} when the process is gone */
   public static DescriptorTable open(int pid) {
-    int pidfd = Pidfd.open(pid);
+    int pidfd = Pidfd.open(pid, Pidfd.THREAD);
     int links = -1;
     try {
       int flags = Fd.O_RDONLY | Fd.O_DIRECTORY | Fd.O_CLOEXEC;

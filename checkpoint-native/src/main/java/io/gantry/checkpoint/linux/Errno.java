@@ -34,10 +34,12 @@ public final class Errno {
   public static final int EMLINK = 31;
   public static final int EPIPE = 32;
   public static final int ERANGE = 34;
+  public static final int EIDRM = 43;
   public static final int ENAMETOOLONG = 36;
   public static final int ENOSYS = 38;
   public static final int ENOTEMPTY = 39;
   public static final int ELOOP = 40;
+  public static final int ENODATA = 61;
   public static final int EOVERFLOW = 75;
   public static final int ENOTSOCK = 88;
   public static final int EDESTADDRREQ = 89;
@@ -45,6 +47,7 @@ public final class Errno {
   public static final int EPROTOTYPE = 91;
   public static final int ENOPROTOOPT = 92;
   public static final int EPROTONOSUPPORT = 93;
+  public static final int EOPNOTSUPP = 95;
   public static final int EAFNOSUPPORT = 97;
   public static final int EADDRINUSE = 98;
   public static final int EADDRNOTAVAIL = 99;
@@ -99,6 +102,7 @@ public final class Errno {
       case ENOSYS -> "ENOSYS (function not implemented)";
       case ENOTEMPTY -> "ENOTEMPTY (directory not empty)";
       case ELOOP -> "ELOOP (too many levels of symbolic links)";
+      case ENODATA -> "ENODATA (no data available)";
       case EOVERFLOW -> "EOVERFLOW (value too large for defined data type)";
       case ENOTSOCK -> "ENOTSOCK (socket operation on non-socket)";
       case EDESTADDRREQ -> "EDESTADDRREQ (destination address required)";
@@ -106,6 +110,7 @@ public final class Errno {
       case EPROTOTYPE -> "EPROTOTYPE (protocol wrong type for socket)";
       case ENOPROTOOPT -> "ENOPROTOOPT (protocol not available)";
       case EPROTONOSUPPORT -> "EPROTONOSUPPORT (protocol not supported)";
+      case EOPNOTSUPP -> "EOPNOTSUPP (operation not supported)";
       case EAFNOSUPPORT -> "EAFNOSUPPORT (address family not supported by protocol)";
       case EADDRINUSE -> "EADDRINUSE (address already in use)";
       case EADDRNOTAVAIL -> "EADDRNOTAVAIL (cannot assign requested address)";

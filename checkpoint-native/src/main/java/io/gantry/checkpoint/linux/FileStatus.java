@@ -17,9 +17,11 @@ import java.util.Optional;
  * @param rawDevice {@code st_rdev}
  * @param size {@code st_size}, bytes
  * @param blockBytes {@code st_blksize}
+ * @param times when it was last read and written
+ * @param changedNs {@code st_ctime}, when anything of it was last changed, which nobody can set; nanoseconds since 1970
  */
 public record FileStatus(
-    long device, long inode, long links, int mode, int uid, int gid, long rawDevice, long size, long blockBytes) {
+    long device, long inode, long links, int mode, int uid, int gid, long rawDevice, long size, long blockBytes, FileTimes times, long changedNs) {
   /** Mask and values of the file type in {@code st_mode} ({@code linux/stat.h}). */
   public static final int S_IFMT = 0170000;
 
@@ -32,6 +34,7 @@ public record FileStatus(
   public static final int S_IFIFO = 0010000;
 
   private static final int STAT_BYTES = 144;
+  private static final int CHANGED_AT = 104;
   /** For {@code newfstatat}: do not follow a final symbolic link ({@code linux/fcntl.h}). */
   private static final int AT_SYMLINK_NOFOLLOW = 0x100;
 
@@ -71,7 +74,9 @@ public record FileStatus(
         at.get(ValueLayout.JAVA_INT, 32),
         at.get(ValueLayout.JAVA_LONG, 40),
         at.get(ValueLayout.JAVA_LONG, 48),
-        at.get(ValueLayout.JAVA_LONG, 56));
+        at.get(ValueLayout.JAVA_LONG, 56),
+        FileTimes.from(at),
+        at.get(ValueLayout.JAVA_LONG, CHANGED_AT) * 1_000_000_000 + at.get(ValueLayout.JAVA_LONG, CHANGED_AT + 8));
   }
 
   /** One of the {@code S_IF…} values; 0 for anonymous inodes on most kernels. */

@@ -7,6 +7,7 @@ public final class Kcmp {
   private static final int KCMP_FILE = 0;
   private static final int KCMP_FILES = 2;
   private static final int KCMP_FS = 3;
+  private static final int KCMP_SYSVSEM = 6;
   private static final int KCMP_EPOLL_TFD = 7;
 
   private Kcmp() {}
@@ -30,6 +31,13 @@ public final class Kcmp {
   public static boolean sameFileSystemContext(int tidA, int tidB) {
     return Libc.check(
             Libc.syscall(SyscallNumber.KCMP, tidA, tidB, KCMP_FS, 0, 0, 0), () -> "kcmp(FS, " + tidA + ", " + tidB + ")")
+        == 0;
+  }
+
+  /** Whether two tasks have one undo list of semaphores ({@code CLONE_SYSVSEM}), or both none. */
+  public static boolean sameUndoList(int tidA, int tidB) {
+    return Libc.check(
+            Libc.syscall(SyscallNumber.KCMP, tidA, tidB, KCMP_SYSVSEM, 0, 0, 0), () -> "kcmp(SYSVSEM, " + tidA + ", " + tidB + ")")
         == 0;
   }
 

@@ -8,7 +8,9 @@ import java.lang.foreign.ValueLayout;
 public final class Poll {
   public static final int IN = 1;
   public static final int PRI = 2;
+  public static final int OUT = 4;
   public static final int ERR = 8;
+  public static final int HUP = 16;
 
   static final StructLayout POLLFD =
       MemoryLayout.structLayout(

@@ -6,6 +6,7 @@ import java.lang.foreign.StructLayout;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * {@code ptrace(2)}. Every request for a tracee must come from the platform thread that seized it; others get {@code ESRCH}.
@@ -21,6 +22,10 @@ public final class Ptrace {
   /** Event in bits 16 and up of a wait status: stopped by {@link #interrupt}, by a group stop, or a new tracee's first stop. */
   public static final int EVENT_STOP = 128;
   public static final int EVENT_EXEC = 4;
+  /** Options: stop with {@code SIGTRAP | 0x80} at system calls, and trace new children and threads from their first moment on. */
+  public static final int OPTIONS_FOLLOW = 1 | 1 << 1 | 1 << 2 | 1 << 3;
+  /** What {@link #OPTIONS_FOLLOW} makes the signal of a stop at a system call. */
+  public static final int SYSTEM_CALL_STOP = 0x80 | 5;
   public static final int OPTION_TRACEEXEC = 1 << EVENT_EXEC;
 
   /** Longs of {@code struct user_regs_struct} ({@code sys/user.h}). */
@@ -45,7 +50,16 @@ public final class Ptrace {
   private static final int PEEKSIGINFO = 0x4209;
   private static final int GETSIGMASK = 0x420a;
   private static final int SETSIGMASK = 0x420b;
+  private static final int SECCOMP_GET_FILTER = 0x420c;
+  private static final int SECCOMP_GET_METADATA = 0x420d;
+  private static final int GET_SYSCALL_INFO = 0x420e;
+  /** Bytes of {@code struct ptrace_syscall_info} that are asked for, and {@code PTRACE_SYSCALL_INFO_ENTRY}. */
+  private static final int SYSCALL_INFO_BYTES = 80;
+
+  private static final int SYSCALL_INFO_ENTRY = 1;
   private static final int GET_RSEQ_CONFIGURATION = 0x420f;
+  /** {@code BPF_MAXINSNS} of {@code linux/bpf_common.h}, and bytes of a {@code struct sock_filter}. */
+  private static final int FILTER_BYTES_MAX = 4096 * 8;
   private static final int PEEKSIGINFO_SHARED = 1;
   private static final int NT_PRSTATUS = 1;
   private static final int NT_X86_XSTATE = 0x202;
@@ -106,6 +120,31 @@ public final class Ptrace {
   /** Lets a stopped tracee run to the next entry into or exit from a system call, where it stops with {@code SIGTRAP}. */
   public static void continueToSystemCall(int tid) {
     Libc.check(ptrace(SYSCALL, tid, 0, 0), () -> "ptrace(SYSCALL, " + tid + ")");
+  }
+
+  /** As {@link #continueToSystemCall(int)}, with a signal or 0. Returns 0 or minus the error number ({@code ESRCH}: killed meanwhile). */
+  public static int continueToSystemCall(int tid, int signal) {
+    return (int) ptrace(SYSCALL, tid, 0, signal);
+  }
+
+  /** As {@link #cont}, but returns 0 or minus the error number ({@code ESRCH}: killed meanwhile). */
+  public static int tryCont(int tid, int signal) {
+    return (int) ptrace(CONT, tid, 0, signal);
+  }
+
+  /**
+   * The system call that a tracee is about to enter.
+   *
+   * @return number and six arguments; empty when it is not stopped at an entry, or gone
+   */
+  public static Optional<long[]> systemCallEntered(int tid) {
+    var scratch = Scratch.get();
+    long length = ptrace(GET_SYSCALL_INFO, tid, SYSCALL_INFO_BYTES, scratch.address());
+    if (length <= 0 || scratch.get(ValueLayout.JAVA_BYTE, 0) != SYSCALL_INFO_ENTRY) {
+      return Optional.empty();
+    }
+    // u8 op, padding, u32 arch, u64 instruction_pointer, u64 stack_pointer, u64 nr, u64 args[6]
+    return Optional.of(scratch.asSlice(24, 7 * 8L).toArray(ValueLayout.JAVA_LONG));
   }
 
   /** Lets go of a stopped tracee. Returns 0 or minus the error number ({@code ESRCH}: killed meanwhile). */
@@ -227,6 +266,32 @@ public final class Ptrace {
         scratch.get(ValueLayout.JAVA_INT, 8),
         scratch.get(ValueLayout.JAVA_INT, 12),
         scratch.get(ValueLayout.JAVA_INT, 16));
+  }
+
+  /**
+   * A classic BPF program of a thread's chain of seccomp filters, as it was given to {@code seccomp(2)}.
+   *
+   * @param index 0 for the one that was installed first
+   * @return {@code struct sock_filter}s, empty when the chain is not so long, or there is none
+   */
+  public static Optional<byte[]> seccompFilter(int tid, int index) {
+    var scratch = Scratch.get();
+    long instructions = ptrace(SECCOMP_GET_FILTER, tid, index, scratch.address());
+    if (instructions == -Errno.ENOENT || instructions == -Errno.EINVAL) {
+      return Optional.empty();
+    }
+    Libc.check(instructions, () -> "ptrace(SECCOMP_GET_FILTER, " + tid + ", " + index + ")");
+    return Optional.of(scratch.asSlice(0, Math.min(FILTER_BYTES_MAX, instructions * 8)).toArray(ValueLayout.JAVA_BYTE));
+  }
+
+  /** The flags with which that filter was installed, as far as the kernel remembers them: {@code SECCOMP_FILTER_FLAG_LOG}. */
+  public static int seccompFlags(int tid, int index) {
+    var scratch = Scratch.get();
+    // struct seccomp_metadata: u64 filter_off, u64 flags
+    scratch.set(ValueLayout.JAVA_LONG, 0, index);
+    scratch.set(ValueLayout.JAVA_LONG, 8, 0);
+    Libc.check(ptrace(SECCOMP_GET_METADATA, tid, 16, scratch.address()), () -> "ptrace(SECCOMP_GET_METADATA, " + tid + ", " + index + ")");
+    return (int) scratch.get(ValueLayout.JAVA_LONG, 8);
   }
 
   /** Writes eight bytes whatever the mapping's protection is. */

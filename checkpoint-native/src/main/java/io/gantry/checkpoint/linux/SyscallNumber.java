@@ -355,6 +355,7 @@ public final class SyscallNumber {
   public static final int FUTEX_REQUEUE = 456;
   public static final int STATMOUNT = 457;
   public static final int LISTMOUNT = 458;
+  public static final int MSEAL = 462;
 
   private SyscallNumber() {}
 }

@@ -5,8 +5,8 @@ import java.lang.foreign.StructLayout;
 import java.lang.foreign.ValueLayout;
 
 /**
- * {@code wait4(2)} and {@code waitid(2)} for one child or tracee. Never for "any child": that would take exits away from Java's own
- * reaper of processes.
+ * {@code wait4(2)} and {@code waitid(2)} for one child or tracee. Never for "any child" of the whole process: that would take exits away from Java's
+ * own reaper of processes.
  */
 public final class Wait {
   /** No change to report. */
@@ -21,6 +21,8 @@ public final class Wait {
 
   /** {@code __WALL} for a {@code wait4} that somebody else is made to call: children of every kind. */
   public static final int ALL_KINDS = WALL;
+  /** {@code __WNOTHREAD}: only children and tracees of the calling thread. */
+  private static final int WNOTHREAD = 0x2000_0000;
   private static final int P_PID = 1;
   private static final int CLD_EXITED = 1;
 
@@ -47,6 +49,31 @@ public final class Wait {
   /** As {@link #poll}, but blocks. Only where the kernel is certain to answer soon, such as after {@code SIGKILL}. */
   public static int block(int tid) {
     return wait4(tid, WALL);
+  }
+
+  /**
+   * A change of state of a child or tracee.
+   *
+   * @param tid whose; 0 when there is no change, and also when the calling thread has neither child nor tracee
+   * @param status as in {@code wait(2)}
+   */
+  public record Change(int tid, int status) {}
+
+  /** Takes the next change of state of any child or tracee of the calling thread, without blocking. */
+  public static Change pollOfThisThread() {
+    var scratch = Scratch.get();
+    while (true) {
+      long result = Libc.syscall(SyscallNumber.WAIT4, -1, scratch.address(), WALL | WNOHANG | WNOTHREAD, 0, 0, 0);
+      if (result >= 0) {
+        return new Change((int) result, result == 0 ? NOTHING : scratch.get(ValueLayout.JAVA_INT, 0));
+      }
+      if (result == -Errno.ECHILD) {
+        return new Change(0, GONE);
+      }
+      if (result != -Errno.EINTR) {
+        throw new KernelException("wait4(any of this thread)", (int) -result);
+      }
+    }
   }
 
   private static int wait4(int tid, int options) {

@@ -1,5 +1,7 @@
 package io.gantry.checkpoint.memory;
 
+import io.gantry.checkpoint.image.VmaStatus;
+import io.gantry.checkpoint.image.aio_ring_entry;
 import io.gantry.checkpoint.image.mm_entry;
 import io.gantry.checkpoint.procfs.MmFields;
 import java.util.ArrayList;
@@ -13,8 +15,8 @@ import java.util.List;
  * @param exeFile number of the program file
  */
 record AddressSpace(List<Vma> vmas, MmFields fields, int exeFile) {
-  /** @param brk end of the heap, to the byte; @param guards ranges of guard markers */
-  mm_entry toEntry(long brk, List<Vma> guards) {
+  /** @param brk end of the heap, to the byte; @param guards ranges of guard markers; @param rings of AIO contexts */
+  mm_entry toEntry(long brk, List<Vma> guards, List<aio_ring_entry> rings) {
     var entry =
         mm_entry.newBuilder()
             .setMmStartCode(fields.startCode())
@@ -30,6 +32,7 @@ record AddressSpace(List<Vma> vmas, MmFields fields, int exeFile) {
             .setMmEnvEnd(fields.envEnd())
             .setExeFileId(exeFile)
             .addAllMmSavedAuxv(fields.auxiliaryVector())
+            .addAllAios(rings)
             .setThpDisabled(fields.hugePagesDisabled());
     vmas.forEach(vma -> entry.addVmas(vma.toEntry()));
     guards.forEach(guard -> entry.addVmas(guard.toEntry()));

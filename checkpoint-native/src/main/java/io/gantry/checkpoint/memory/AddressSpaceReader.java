@@ -1,17 +1,22 @@
 package io.gantry.checkpoint.memory;
 
+import io.gantry.checkpoint.image.VmaStatus;
+import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.procfs.Link;
-import io.gantry.checkpoint.procfs.Maps;
 import io.gantry.checkpoint.procfs.Maps.Mapping;
+import io.gantry.checkpoint.procfs.Maps;
 import io.gantry.checkpoint.procfs.MmFields;
 import io.gantry.checkpoint.procfs.VmFlags;
+import io.gantry.checkpoint.shm.ContainerShm;
+import io.gantry.checkpoint.shm.ShmTree;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /**
- * Reads the layout of one process from outside, stopped or not. {@code smaps}, which has the advice and lock flags, makes the kernel walk
+ * Reads the layout of one process from outside, stopped or not. {@code smaps}, which has advice, locks and seals, makes the kernel walk
  * the page tables; it is read in every pre-copy round, and in the freeze only when the process has mappings that the last reading did
  * not have. An advice given to a whole unchanged mapping between the last round and the freeze is therefore found only then.
  *
@@ -20,6 +25,7 @@ import java.util.TreeMap;
 final class AddressSpaceReader {
   static final String SHARED_ANONYMOUS = "/dev/zero (deleted)";
   static final String MEMFD = "/memfd:";
+  static final String SEGMENT = "/SYSV";
   static final String DELETED = " (deleted)";
 
   private static final Map<Long, Integer> ADVICE = advice();
@@ -29,6 +35,8 @@ final class AddressSpaceReader {
   private VmFlags known;
   private MmFields fields;
   private int exeFile;
+  /** Empty until a mapping asks for it. */
+  private Optional<ContainerShm> shm = Optional.empty();
 
   AddressSpaceReader(int pid, FileTable files) {
     this.pid = pid;
@@ -80,21 +88,25 @@ final class AddressSpaceReader {
       }
     }
     fields = MmFields.read(pid);
-    exeFile = files.numberOf(Link.read(pid, "exe").orElse(""));
+    exeFile = files.numberOf(pid, "exe", Link.read(pid, "exe").orElse(""));
     return new AddressSpace(vmas, fields, exeFile);
   }
 
   private Vma vma(Mapping mapping, long bits) {
-    int status = status(mapping);
+    int status = isInOwnShm(mapping) ? ownFile(mapping) : status(mapping) | huge(mapping, bits);
+    boolean isHuge = (status & (VmaStatus.HUGE_2M | VmaStatus.HUGE_1G)) != 0;
     long object = 0;
-    if ((status & (VmaStatus.ANON_SHARED | VmaStatus.MEMFD)) != 0) {
-      object = mapping.inode();
+    if ((status & VmaStatus.OWN_TMPFS) != 0) {
+      object = mapping.inode() | ShmTree.FILE;
+    } else if ((status & (VmaStatus.ANON_SHARED | VmaStatus.MEMFD)) != 0) {
+      // Of a segment it is the id (ipc/shm.c, newseg).
+      object = (status & VmaStatus.SYSV_IPC) != 0 ? mapping.inode() | Vma.SEGMENT : isHuge ? mapping.inode() | Vma.HUGE : mapping.inode();
     } else if ((status & (VmaStatus.FILE_PRIVATE | VmaStatus.FILE_SHARED)) != 0) {
-      object = files.numberOf(mapping.name());
+      object = files.numberOf(pid, "map_files/" + mapping.link(), mapping.name());
     }
     int flags = flags(mapping, status, bits);
     boolean writable = (mapping.prot() & Maps.WRITE) != 0;
-    if (!mapping.shared() && !writable && (bits & VmFlags.ACCOUNTED) == 0) {
+    if (!mapping.shared() && !writable && !isHuge && (bits & VmFlags.ACCOUNTED) == 0) {
       status |= VmaStatus.NOT_ACCOUNTABLE;
     }
     boolean openForWriting = mapping.shared() && object != 0 && (bits & VmFlags.MAY_WRITE) != 0;
@@ -110,6 +122,27 @@ final class AddressSpaceReader {
         openForWriting ? io.gantry.checkpoint.linux.Fd.O_RDWR : io.gantry.checkpoint.linux.Fd.O_RDONLY);
   }
 
+  private int huge(Mapping mapping, long bits) {
+    if ((bits & VmFlags.HUGE_TLB) == 0) {
+      return 0;
+    }
+    return HugePages.status(FileStatus.of("/proc/" + pid + "/map_files/" + mapping.link()).map(FileStatus::blockBytes).orElse(0L));
+  }
+
+  private boolean isInOwnShm(Mapping mapping) {
+    if (!ContainerShm.mayHold(mapping.name())) {
+      return false;
+    }
+    if (shm.isEmpty()) {
+      shm = ContainerShm.of(pid);
+    }
+    return shm.filter(own -> own.holds(mapping)).isPresent();
+  }
+
+  private static int ownFile(Mapping mapping) {
+    return VmaStatus.REGULAR | VmaStatus.OWN_TMPFS | (mapping.shared() ? VmaStatus.FILE_SHARED : VmaStatus.FILE_PRIVATE);
+  }
+
   private static int status(Mapping mapping) {
     String name = mapping.name();
     if (name.equals("[vdso]")) {
@@ -118,8 +151,17 @@ final class AddressSpaceReader {
     if (name.startsWith("[vvar")) {
       return VmaStatus.REGULAR | VmaStatus.VVAR;
     }
+    if (name.startsWith(AioRing.NAME)) {
+      return VmaStatus.REGULAR | VmaStatus.AIO_RING;
+    }
     if (name.startsWith(MEMFD)) {
       return VmaStatus.REGULAR | VmaStatus.MEMFD | (mapping.shared() ? VmaStatus.FILE_SHARED : VmaStatus.FILE_PRIVATE);
+    }
+    if (name.startsWith(SEGMENT) && name.endsWith(DELETED) && mapping.shared()) {
+      return VmaStatus.REGULAR | VmaStatus.ANON_SHARED | VmaStatus.SYSV_IPC;
+    }
+    if (name.startsWith(HugePages.ANONYMOUS) && name.endsWith(DELETED)) {
+      return VmaStatus.REGULAR | (mapping.shared() ? VmaStatus.ANON_SHARED : VmaStatus.ANON_PRIVATE);
     }
     if (mapping.inode() != 0) {
       if (mapping.shared()) {
@@ -144,6 +186,7 @@ final class AddressSpaceReader {
       flags |= (bits & VmFlags.NO_RESERVE) != 0 ? Mmap.MAP_NORESERVE : 0;
       flags |= (bits & VmFlags.LOCKED) != 0 ? Mmap.MAP_LOCKED : 0;
       flags |= (bits & VmFlags.LOCK_ON_FAULT) != 0 ? Mmap.LOCK_ON_FAULT : 0;
+      flags |= (bits & VmFlags.SEALED) != 0 ? Mmap.SEALED : 0;
     }
     return flags;
   }

@@ -38,7 +38,7 @@ final class Arming {
   }
 
   private static int take(int pid, int descriptor) {
-    int pidfd = Pidfd.open(pid);
+    int pidfd = Pidfd.open(pid, Pidfd.THREAD);
     try {
       return Pidfd.getfd(pidfd, descriptor);
     } finally {

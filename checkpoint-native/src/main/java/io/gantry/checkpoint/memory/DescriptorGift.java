@@ -12,7 +12,7 @@ import java.nio.ByteOrder;
  * Hands descriptors of the agent to a stub, through a socket pair that the stub made itself, so that it works whatever namespaces and
  * mounts the stub has. On the tracer thread; closed before the stub does anything else with its descriptors.
  */
-final class DescriptorGift implements AutoCloseable {
+public final class DescriptorGift implements AutoCloseable {
   private static final int AF_UNIX = 1;
 
   /** {@code SOCK_DGRAM | SOCK_CLOEXEC}. */
@@ -25,7 +25,8 @@ final class DescriptorGift implements AutoCloseable {
   private final int theirs;
   private final int ours;
 
-  DescriptorGift(RemoteTask task) {
+  /** @param task a stopped stub whose descriptors nobody else fills meanwhile */
+  public DescriptorGift(RemoteTask task) {
     this.task = task;
     var batch = task.newBatch();
     long pair = batch.reserve(8);
@@ -44,7 +45,7 @@ final class DescriptorGift implements AutoCloseable {
   }
 
   /** Returns the number that the descriptor has in the stub, which has to close it. */
-  int give(int descriptor) {
+  public int give(int descriptor) {
     SocketRights.send(ours, descriptor);
     var batch = task.newBatch();
     // The header holds addresses inside itself; a reservation of nothing tells where the next one will be.

@@ -1,7 +1,5 @@
 package io.gantry.checkpoint.memory;
 
-import io.gantry.checkpoint.image.StreamMessage;
-import io.gantry.checkpoint.image.fork_point;
 import io.gantry.checkpoint.memory.PageSet.Runs;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -19,6 +17,9 @@ import java.util.Map;
  *   <li>each descendant's own pages are sent, then the top's own where another content had been sent.
  * </ol>
  *
+ * The destination bears processes in the order of its plan of the whole tree, in which families mix. So each step is made for all families before the
+ * next one, or a stub would be cloned for another family's sake before its own top's pages are there.
+ *
  * <p>A page is inherited when it is in the very frame that was sent at that address and neither side has written it between its
  * protection and a moment after the sending: then its content is what was sent. That is asked after the frames were
  * read and the content sent, so that no write can slip in between. In a frozen container nothing is written.
@@ -31,6 +32,10 @@ final class Family {
   private final PageBatch batch;
   private final Map<Visit, PageSet> contents = new LinkedHashMap<>();
   private final Map<Integer, List<Vma>> reaches = new HashMap<>();
+  /** Pages of which the top's stub is lent another frame's content while stubs are cloned. */
+  private final PageSet borrowed = new PageSet();
+  /** What each descendant's stub has right by being cloned. */
+  private final Map<Visit, PageSet> inherited = new HashMap<>();
 
   Family(Visit top, boolean frozen, PageBatch batch) {
     this.top = top.tracker();
@@ -58,8 +63,8 @@ final class Family {
     return kept;
   }
 
-  /** @param topPages what is new of the top itself */
-  void send(PageSet topPages) {
+  /** The first step. @param topPages what is new of the top itself */
+  void sendShared(PageSet topPages) {
     var comparable = new LinkedHashMap<SpaceTracker, PageSet>();
     contents.forEach(
         (visit, content) -> {
@@ -68,7 +73,6 @@ final class Family {
           comparable.put(visit.tracker(), pages);
         });
     var census = new FrameCensus(top, comparable);
-    var borrowed = new PageSet();
     census.borrowed().values().forEach(pages -> pages.forEach(borrowed::add));
     batch.from(top.space(), top.pages());
     topPages.forEach((start, end) -> borrowed.missing(start, end, batch::add));
@@ -80,9 +84,13 @@ final class Family {
             });
     batch.flush();
     var valid = frozen ? borrowed : validAfterSending(census, borrowed);
-    contents.keySet().forEach(this::fork);
-    contents.forEach((visit, content) -> sendOwn(visit, content, borrowed, inherited(census.same(visit.tracker()), visit.tracker(), valid)));
-    sendInstead(borrowed);
+    contents.keySet().forEach(visit -> inherited.put(visit, inherited(census.same(visit.tracker()), visit.tracker(), valid)));
+  }
+
+  /** The last step, when all stubs have been cloned. */
+  void sendOwn() {
+    contents.forEach((visit, content) -> sendOwn(visit, content, inherited.get(visit)));
+    sendInstead();
   }
 
   /** Pages of which the top's stub holds what their frame held all the time. */
@@ -104,11 +112,7 @@ final class Family {
     return inherited;
   }
 
-  private void fork(Visit visit) {
-    batch.message(StreamMessage.FORK, fork_point.newBuilder().setPid(visit.process().nsPid()).build().toByteArray());
-  }
-
-  private void sendOwn(Visit visit, PageSet content, PageSet borrowed, PageSet inherited) {
+  private void sendOwn(Visit visit, PageSet content, PageSet inherited) {
     batch.from(visit.tracker().space(), visit.tracker().pages());
     for (var vma : reaches.get(visit.process().nsPid())) {
       // What the stub inherits and the process has not, or not any more.
@@ -123,7 +127,7 @@ final class Family {
   }
 
   /** Where the top's stub was lent other content, its own. */
-  private void sendInstead(PageSet borrowed) {
+  private void sendInstead() {
     batch.from(top.space(), top.pages());
     for (var vma : top.layout().vmas()) {
       if (vma.hasPrivatePages()) {

@@ -1,9 +1,10 @@
 package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.image.VmaStatus;
 import io.gantry.checkpoint.linux.SyscallNumber;
-import io.gantry.checkpoint.procfs.Maps;
 import io.gantry.checkpoint.procfs.Maps.Mapping;
+import io.gantry.checkpoint.procfs.Maps;
 import java.util.ArrayList;
 import java.util.List;
 

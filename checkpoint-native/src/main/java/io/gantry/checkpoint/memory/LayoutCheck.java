@@ -1,6 +1,8 @@
 package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.image.VmaStatus;
+import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.memory.StubProvider.Stub;
 import io.gantry.checkpoint.procfs.Maps;
 import java.util.ArrayList;
@@ -8,6 +10,8 @@ import java.util.List;
 
 /** Compares what the kernel says of a finished stub with what was wanted. */
 final class LayoutCheck {
+  private static final String LOST = "deleted file ";
+
   private LayoutCheck() {}
 
   /** What {@code /proc/PID/maps} shows, as far as it is compared. {@code name} is empty where the kernel only labels. */
@@ -28,9 +32,16 @@ final class LayoutCheck {
   /** @throws CheckpointException with the first difference */
   static void check(Stub stub, List<Vma> wanted, Names names) {
     var expected = new ArrayList<Line>();
+    var lost = new ArrayList<Vma>(0);
     for (var vma : wanted) {
       if (!vma.is(VmaStatus.GUARD)) {
         String name = vma.is(VmaStatus.KERNEL) ? (vma.is(VmaStatus.VDSO) ? "[vdso]" : "[vvar]") : vma.object() == 0 ? "" : names.of(vma);
+        if (vma.is(VmaStatus.AIO_RING)) {
+          name = AioRing.NAME + AddressSpaceReader.DELETED;
+        }
+        if (name.startsWith(LOST)) {
+          lost.add(vma);
+        }
         add(expected, new Line(vma.start(), vma.end(), vma.prot(), vma.shared(), vma.object() == 0 ? 0 : vma.offset(), name));
       }
     }
@@ -39,8 +50,9 @@ final class LayoutCheck {
       boolean bench = mapping.start() < stub.benchStart() + stub.benchBytes() && stub.benchStart() < mapping.end();
       if (!bench && !mapping.name().equals("[vsyscall]")) {
         boolean kernel = KernelMappings.isOne(mapping);
-        String name = kernel ? (mapping.name().equals("[vdso]") ? "[vdso]" : "[vvar]") : mapping.inode() == 0 ? "" : mapping.name();
-        add(actual, new Line(mapping.start(), mapping.end(), mapping.prot(), mapping.shared(), mapping.inode() == 0 ? 0 : mapping.offset(), name));
+        boolean anonymous = mapping.inode() == 0 || !mapping.shared() && mapping.name().startsWith(HugePages.ANONYMOUS);
+        String name = kernel ? (mapping.name().equals("[vdso]") ? "[vdso]" : "[vvar]") : anonymous ? "" : name(stub, mapping, lost);
+        add(actual, new Line(mapping.start(), mapping.end(), mapping.prot(), mapping.shared(), anonymous ? 0 : mapping.offset(), name));
       }
     }
     for (int i = 0; i < Math.max(expected.size(), actual.size()); i++) {
@@ -51,6 +63,19 @@ final class LayoutCheck {
             "the address space of the process being built (" + stub.pid() + ") differs: " + have + " where " + want + " should be");
       }
     }
+  }
+
+  /** A file without a name is known by its inode: it may have had to be made under another one. */
+  static String deleted(FileStatus status) {
+    return LOST + status.device() + ":" + status.inode();
+  }
+
+  private static String name(Stub stub, Maps.Mapping mapping, List<Vma> lost) {
+    if (lost.stream().noneMatch(vma -> vma.start() < mapping.end() && mapping.start() < vma.end())) {
+      return mapping.name();
+    }
+    return FileStatus.of("/proc/" + stub.pid() + "/map_files/" + mapping.link()).filter(status -> status.links() == 0).map(LayoutCheck::deleted)
+        .orElse(mapping.name());
   }
 
   /** Adjacent mappings that look alike are one: the kernel joins them or not depending on their history. */

@@ -5,18 +5,29 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.PageReceiver;
 import io.gantry.checkpoint.image.StreamMessage;
+import io.gantry.checkpoint.image.VmaStatus;
 import io.gantry.checkpoint.image.fork_point;
+import io.gantry.checkpoint.image.mapped_file;
+import io.gantry.checkpoint.image.memfd_inode_entry;
 import io.gantry.checkpoint.image.round_begin;
 import io.gantry.checkpoint.image.round_end;
 import io.gantry.checkpoint.image.round_process;
+import io.gantry.checkpoint.image.shared_memory;
+import io.gantry.checkpoint.image.tmpfs_state;
+import io.gantry.checkpoint.ipc.IpcArrival;
+import io.gantry.checkpoint.linux.SystemV;
+import io.gantry.checkpoint.shm.ContainerShm;
+import io.gantry.checkpoint.shm.ShmArrival;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * The memory of a container on its way in: pages are written straight into stubs, whose layout follows that of the original from round
@@ -27,8 +38,11 @@ import java.util.Map;
 public final class MemoryArrival implements PageReceiver, AutoCloseable {
   private final StubProvider stubs;
   private final OnTracer tracer;
+  private final IpcArrival ipc;
+  private final boolean withDigests;
   private final PageDigest digest = new PageDigest();
-  private final Map<Integer, String> files = new HashMap<>();
+  private final Map<Integer, mapped_file> files = new HashMap<>();
+  private final DeletedFiles deletedFiles;
   private final Map<Long, SharedArrival> shared = new LinkedHashMap<>();
   private final Map<Integer, SharedArrival> sharedBySpace = new HashMap<>();
   private final Map<Integer, Process> processes = new LinkedHashMap<>();
@@ -40,6 +54,12 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
   /** What the last round wrote, to be read back. */
   private final Map<Integer, PageSet> lastWritten = new LinkedHashMap<>();
 
+  /** The container's first process, with which its namespaces come. */
+  private int first;
+
+  /** Empty until something lies in the container's own {@code /dev/shm}. */
+  private Optional<ShmArrival> shm = Optional.empty();
+
   private boolean last;
 
   /** This round clones stubs. */
@@ -49,9 +69,30 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
 
   private record Process(StubMemory memory, StubLayout layout, round_process description) {}
 
+  /** Of processes in the host's ipc namespace. */
   public MemoryArrival(StubProvider stubs, OnTracer tracer) {
+    this(
+        stubs,
+        tracer,
+        new IpcArrival(
+            () -> {
+              throw new CheckpointException("segments of shmget(2) can only be made in a container");
+            }),
+        DeletedFiles.NONE,
+        true);
+  }
+
+  /**
+   * @param ipc where segments are made; stays the caller's
+   * @param deletedFiles where files without a name come from; stays the caller's
+   * @param withDigests whether rounds end with a digest, which those that CRIU saved do not
+   */
+  public MemoryArrival(StubProvider stubs, OnTracer tracer, IpcArrival ipc, DeletedFiles deletedFiles, boolean withDigests) {
     this.stubs = stubs;
     this.tracer = tracer;
+    this.ipc = ipc;
+    this.deletedFiles = deletedFiles;
+    this.withDigests = withDigests;
   }
 
   @Override
@@ -131,8 +172,11 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
 
   private void begin(round_begin round) {
     last = round.getLast();
+    if (round.getProcessesCount() > 0) {
+      first = round.getProcesses(0).getPid();
+    }
     cloning = round.getProcessesList().stream().anyMatch(process -> process.getForkFrom() != 0);
-    round.getFilesList().forEach(file -> files.put(file.getId(), file.getName()));
+    round.getFilesList().forEach(file -> files.put(file.getId(), file));
     var gone = new HashSet<>(processes.keySet());
     for (var process : round.getProcessesList()) {
       if (process.getForkFrom() == 0) {
@@ -141,6 +185,7 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     }
     gone.forEach(this::remove);
     shareds(round);
+    deletedFiles(round);
     toFork.clear();
     for (var process : round.getProcessesList()) {
       if (process.getForkFrom() != 0) {
@@ -157,14 +202,31 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
           boolean unused = !named.contains(object.shmid());
           if (unused) {
             sharedBySpace.remove(object.space());
-            object.close();
+            object.drop();
           }
           return unused;
         });
   }
 
+  private void deletedFiles(round_begin round) {
+    for (var file : round.getFilesList()) {
+      if (file.hasDeleted()) {
+        // Its name is one of the container's, so the first process has to be there.
+        stubs.stub(round.getProcesses(0).getPid());
+        deletedFiles.prepare(file, last);
+      }
+    }
+  }
+
   private void shareds(round_begin round) {
-    for (var entry : round.getSharedList()) {
+    if (round.getSharedList().stream().anyMatch(shared_memory::hasSysv)) {
+      // They need the namespace.
+      stubs.stub(first);
+    }
+    var entries = new ArrayList<shared_memory>(round.getSharedList());
+    // A segment that is removed gives its key to another.
+    entries.sort(Comparator.comparing(entry -> (entry.getSysv().getMode() & SystemV.SHM_DEST) == 0));
+    for (var entry : entries) {
       var known = shared.get(entry.getShmid());
       if (known != null && known.space() == entry.getSpace()) {
         known.update(entry);
@@ -173,11 +235,31 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
       if (known != null) {
         // The inode number was used again for another object.
         sharedBySpace.remove(known.space());
-        known.close();
+        known.drop();
       }
-      var object = new SharedArrival(entry);
+      var object = new SharedArrival(entry, ipc, this::shm);
       shared.put(entry.getShmid(), object);
       sharedBySpace.put(entry.getSpace(), object);
+    }
+  }
+
+  private ShmArrival shm() {
+    if (shm.isEmpty()) {
+      shm = Optional.of(new ShmArrival(stubs.stub(first).pid()));
+    }
+    return shm.get();
+  }
+
+  /** Gives everything in the container's own {@code /dev/shm} its name. After the last round, before {@link #finish}. */
+  public void place(tmpfs_state state) {
+    var descriptors = new HashMap<Long, Integer>();
+    shared.forEach((shmid, object) -> descriptors.put(shmid, object.descriptor()));
+    shm().place(state, descriptors);
+    for (var node : state.getNodeList()) {
+      if (node.hasShmid()) {
+        String name = ContainerShm.PATH + "/" + node.getName(0);
+        shared.get(node.getShmid()).placed(node.getDeleted() ? name + AddressSpaceReader.DELETED : name);
+      }
     }
   }
 
@@ -194,7 +276,8 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     StubMemory memory;
     if (known == null) {
       var stub = stubs.stub(process.getPid());
-      layout = new StubLayout(stub, files, shared);
+      LayoutFinish.forgetArguments(stub);
+      layout = new StubLayout(stub, files, shared, deletedFiles);
       layout.clear();
       memory = new StubMemory(stub, process.getSpace(), tracer, new PageSet());
     } else if (known.memory.space() != process.getSpace()) {
@@ -242,12 +325,13 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     }
     lastWritten.forEach(this::readBack);
     lastWritten.clear();
-    if (!round.getDigest().equals(ByteString.copyFrom(digest.bytes()))) {
+    if (withDigests && !round.getDigest().equals(ByteString.copyFrom(digest.bytes()))) {
       throw new CheckpointException(
           "memory differs after round " + round.getRound() + ": the source computed another digest over the pages than this host, digest here "
               + digest.text() + "; nothing was activated, try again");
     }
     if (last) {
+      memoryBySpace.values().forEach(StubMemory::requireWritten);
       shared.values().forEach(SharedArrival::seal);
       complete = true;
     }
@@ -314,13 +398,14 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     tracer.run(
         () -> {
           var stub = process.memory.stub();
-          LayoutFinish.finish(stub, process.layout, process.description.getMm());
+          LayoutFinish.finish(stub, process.layout, process.description.getMm(), deletedFiles);
+          process.description.getMm().getAiosList().forEach(ring -> AioArrival.make(stub, ring));
           LayoutCheck.check(stub, vmas(process.description), vma -> nameOf(vma, process.layout));
         });
   }
 
   private String nameOf(Vma vma, StubLayout layout) {
-    return vma.fromSharedObject() ? shared.get(vma.object()).mapsName() : layout.path(vma.object());
+    return vma.fromSharedObject() ? shared.get(vma.object()).mapsName() : layout.mapsName(vma);
   }
 
   /** Where the vdso of a process is in the final layout: its first address and its size in bytes. After {@link #finish}. */
@@ -338,6 +423,11 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
   /** Processes of the last round, parents before their children. */
   public List<Integer> processes() {
     return List.copyOf(processes.keySet());
+  }
+
+  /** The same for a memfd. */
+  public int sharedDescriptor(memfd_inode_entry file) {
+    return sharedDescriptor(file.getSourceIno() | (file.getHugetlbFlag() != 0 ? Vma.HUGE : 0));
   }
 
   /**

@@ -4,14 +4,19 @@ import com.google.protobuf.ByteString;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.PageSink;
 import io.gantry.checkpoint.image.StreamMessage;
+import io.gantry.checkpoint.image.fork_point;
 import io.gantry.checkpoint.image.round_begin;
 import io.gantry.checkpoint.image.round_end;
 import io.gantry.checkpoint.image.round_process;
+import io.gantry.checkpoint.image.tmpfs_state;
+import io.gantry.checkpoint.ipc.ContainerIpc;
+import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.KcmpVm;
 import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.Userfaultfd;
 import io.gantry.checkpoint.procfs.ProcessGoneException;
 import io.gantry.checkpoint.procfs.TaskState;
+import io.gantry.checkpoint.tracee.RemoteTask;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -19,6 +24,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.IntFunction;
 
 /**
  * The memory of a container on its way out: round after round everything that is new since the one before, and the last of it when
@@ -37,7 +43,8 @@ public final class MemoryCapture implements AutoCloseable {
   private final FileTable files = new FileTable();
   private final PageDigest digest = new PageDigest();
   private final Map<Integer, SpaceTracker> trackers = new LinkedHashMap<>();
-  private final SharedObjects shared = new SharedObjects(this::newSpace);
+  private final SharedObjects shared;
+  private final AioContexts contexts = new AioContexts();
   private int spaces;
   private boolean closed;
 
@@ -49,6 +56,16 @@ public final class MemoryCapture implements AutoCloseable {
    * @param processes how many processes it covered
    */
   public record Round(long pages, long droppedPages, int processes) {}
+
+  /** Of processes in the host's ipc namespace. */
+  public MemoryCapture() {
+    this(new ContainerIpc());
+  }
+
+  /** @param ipc the container's, where its segments are found; stays the caller's */
+  public MemoryCapture(ContainerIpc ipc) {
+    shared = new SharedObjects(this::newSpace, ipc);
+  }
 
   private int newSpace() {
     return ++spaces;
@@ -64,6 +81,7 @@ public final class MemoryCapture implements AutoCloseable {
   public Round round(int number, List<ProcessRef> alive, Armer armer, PageSink sink) {
     var batch = new PageBatch(sink, digest);
     var present = new ArrayList<Visit>();
+    files.beginRound();
     forgetAllBut(alive);
     for (var process : alive) {
       try {
@@ -78,10 +96,11 @@ public final class MemoryCapture implements AutoCloseable {
     }
     dropOrphans(present);
     shared.discover(present.stream().map(visit -> visit.tracker()).toList());
-    // Its object could not be opened because it was unmapped since the layout was read; the next layout tells what is there instead.
-    present.forEach(visit -> visit.tracker().leaveOut(vma -> vma.fromSharedObject() && !shared.has(vma.object())));
+    // Its object or file could not be opened because it was unmapped since the layout was read; the next layout tells what is there instead.
+    present.forEach(visit -> visit.tracker().leaveOut(this::isGone));
     begin(number, false, present, Map.of(), Map.of(), batch);
     var families = families(present);
+    var cloned = new ArrayList<Family>();
     for (var visit : families.keySet()) {
       var tracker = visit.tracker();
       batch.from(tracker.space(), tracker.pages());
@@ -101,10 +120,17 @@ public final class MemoryCapture implements AutoCloseable {
           descendant.tracker().written(content::add, (start, end) -> {});
           family.add(descendant, content);
         }
-        family.send(pages);
+        family.sendShared(pages);
+        cloned.add(family);
       }
     }
+    present.stream().filter(visit -> visit.forkFrom() != 0).forEach(visit -> fork(visit, batch));
+    cloned.forEach(Family::sendOwn);
     return finish(number, present, batch, sink);
+  }
+
+  private boolean isGone(Vma vma) {
+    return vma.fromSharedObject() ? !shared.has(vma.object()) : vma.object() == FileTable.GONE;
   }
 
   /** Looks at a process that runs, and may replace its address space by exec at any moment. */
@@ -140,6 +166,7 @@ public final class MemoryCapture implements AutoCloseable {
     var alive = frozen.stream().map(FrozenProcess::process).toList();
     var present = new ArrayList<Visit>();
     var breaks = new HashMap<Integer, Long>();
+    files.beginRound();
     forgetAllBut(alive);
     for (var process : frozen) {
       var visit =
@@ -159,6 +186,7 @@ public final class MemoryCapture implements AutoCloseable {
     present.forEach(visit -> lastPages.put(visit.tracker(), visit.tracker().frozen()));
     begin(number, true, present, breaks, lastPages, batch);
     var families = families(present);
+    var cloned = new ArrayList<Family>();
     for (var visit : families.keySet()) {
       var pages = lastPages.get(visit.tracker());
       batch.from(visit.tracker().space(), visit.tracker().pages());
@@ -172,10 +200,27 @@ public final class MemoryCapture implements AutoCloseable {
         pages.fromFile().forEach(pages.send()::add);
         var family = new Family(visit, true, batch);
         families.get(visit).forEach(descendant -> family.add(descendant, lastPages.get(descendant.tracker()).send()));
-        family.send(pages.send());
+        family.sendShared(pages.send());
+        cloned.add(family);
       }
     }
+    present.stream().filter(visit -> visit.forkFrom() != 0).forEach(visit -> fork(visit, batch));
+    cloned.forEach(Family::sendOwn);
     return finish(number, present, batch, sink);
+  }
+
+  /**
+   * Waits for what processes have asked the kernel for by io_submit(2) and not got yet. When all of them are stopped, before anything
+   * else is looked at.
+   *
+   * @param tasks where calls can be run in a process, by its id as the host counts
+   */
+  public void awaitRequests(IntFunction<Optional<? extends RemoteTask>> tasks) {
+    for (var tracker : trackers.values()) {
+      if (AioContexts.has(tracker.layout())) {
+        tasks.apply(tracker.pid()).ifPresent(contexts::settle);
+      }
+    }
   }
 
   private Optional<Visit> visit(ProcessRef process, List<ProcessRef> alive, boolean frozen) {
@@ -263,7 +308,11 @@ public final class MemoryCapture implements AutoCloseable {
               .setPpid(visit.process().nsPpid())
               .setSpace(visit.tracker().space())
               .setForkFrom(visit.forkFrom())
-              .setMm(layout.toEntry(brk, last ? lastPages.get(visit.tracker()).guards() : List.of())));
+              .setMm(
+                  layout.toEntry(
+                      brk,
+                      last ? lastPages.get(visit.tracker()).guards() : List.of(),
+                      last ? contexts.entries(visit.tracker().pid(), layout) : List.of())));
     }
     shared.entries().forEach(begin::addShared);
     begin.addAllFiles(files.entries());
@@ -287,6 +336,10 @@ public final class MemoryCapture implements AutoCloseable {
     return families;
   }
 
+  private static void fork(Visit visit, PageBatch batch) {
+    batch.message(StreamMessage.FORK, fork_point.newBuilder().setPid(visit.process().nsPid()).build().toByteArray());
+  }
+
   private Round finish(int number, List<Visit> present, PageBatch batch, PageSink sink) {
     shared.send(batch);
     batch.message(
@@ -296,9 +349,40 @@ public final class MemoryCapture implements AutoCloseable {
     return new Round(batch.pagesSent(), batch.zeroPages(), present.size());
   }
 
+  /** What lies in the container's own {@code /dev/shm} besides content; empty when nothing does. After {@link #lastRound}. */
+  public Optional<tmpfs_state> tmpfs() {
+    return shared.tmpfs();
+  }
+
+  /** Files without a name that the processes of the last round have mapped or run: their content has to be sent as well. */
+  public List<MappedDeletedFile> deletedFiles() {
+    return files.deleted();
+  }
+
+  /** Those of {@link #deletedFiles} that some process can write to through a mapping. */
+  public List<MappedDeletedFile> writableDeletedFiles() {
+    if (files.deleted().isEmpty()) {
+      return List.of();
+    }
+    return trackers.values().stream()
+        .flatMap(tracker -> tracker.layout().vmas().stream())
+        .filter(vma -> vma.shared() && vma.openFlags() == Fd.O_RDWR)
+        .flatMap(vma -> files.deleted(vma.object()).stream())
+        .distinct()
+        .toList();
+  }
+
   /** Processes, as the container counts, of which the destination has the memory after the last round. */
   public Set<Integer> covered() {
     return Set.copyOf(trackers.keySet());
+  }
+
+  /**
+   * Says which processes, as the host counts, have files open past the page cache ({@code O_DIRECT}): what was sent of them is sent once
+   * more by the next round.
+   */
+  public void direct(Set<Integer> pids) {
+    trackers.values().forEach(tracker -> tracker.direct(pids.contains(tracker.pid())));
   }
 
   /** Private pages known to have been written since they were last sent, without resetting anything. */

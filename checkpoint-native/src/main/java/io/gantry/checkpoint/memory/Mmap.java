@@ -28,6 +28,9 @@ final class Mmap {
   /** No flag of mmap, which ignores it: beside {@link #MAP_LOCKED}, pages are locked when they are first touched ({@code MLOCK_ONFAULT}). */
   static final int LOCK_ON_FAULT = 1 << 30;
 
+  /** No flag of mmap either: sealed by {@code mseal(2)}, so that nobody can unmap, move, replace or protect it any more. */
+  static final int SEALED = 1 << 29;
+
   /** Flag of mlock2. */
   static final int MLOCK_ONFAULT = 1;
 

@@ -31,6 +31,7 @@ final class ProcessPages implements PageReader, AutoCloseable {
   private boolean looking = true;
   private boolean sawShared;
   private final PageSet vanished = new PageSet();
+  private final HugeWitnesses witnesses = new HugeWitnesses();
 
   /** @param pagemap stays the caller's */
   ProcessPages(int pid, PagemapScan pagemap) {
@@ -45,6 +46,10 @@ final class ProcessPages implements PageReader, AutoCloseable {
    */
   void trustExclusive() {
     looking = sawShared;
+  }
+
+  HugeWitnesses witnesses() {
+    return witnesses;
   }
 
   /** Pages that could not be read since the last time they were cleared. */
@@ -76,6 +81,7 @@ final class ProcessPages implements PageReader, AutoCloseable {
         run++;
       }
     }
+    witnesses.read(addresses, pageCounts, runCount, destination);
   }
 
   /** How many runs, from the given one on, can be read by pinning. */

@@ -4,8 +4,11 @@ import com.dynatrace.hash4j.hashing.ByteAccess;
 import com.dynatrace.hash4j.hashing.Hasher64;
 import com.dynatrace.hash4j.hashing.Hashing;
 import io.gantry.checkpoint.PageReader;
+import io.gantry.checkpoint.image.ipc_desc_entry;
 import io.gantry.checkpoint.image.shared_memory;
 import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.FileStatus;
+import io.gantry.checkpoint.shm.ShmTree;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.Optional;
@@ -27,6 +30,8 @@ final class SharedPages implements PageReader, AutoCloseable {
   private final int fd;
   private final Optional<String> memfdName;
   private final MemorySegment chunk;
+
+  private Optional<ipc_desc_entry> segment = Optional.empty();
 
   /** Hash of what the destination has of each page; 0 for a page that it has not, or has as zeros. */
   private long[] hashes = new long[0];
@@ -55,10 +60,31 @@ final class SharedPages implements PageReader, AutoCloseable {
     return inode;
   }
 
+  /** Whether it is a file of the container's own {@code /dev/shm}. */
+  private boolean isFile() {
+    return (inode & (ShmTree.FILE | Vma.SEGMENT)) == ShmTree.FILE;
+  }
+
+  int descriptor() {
+    return fd;
+  }
+
+  /** It is a {@code shmget(2)} segment, which is like this now. */
+  void describe(ipc_desc_entry description) {
+    segment = Optional.of(description);
+  }
+
   /** Describes it, and fixes the size for this round: what it grows by meanwhile is the next one's. */
   shared_memory toEntry() {
     bytes = Math.max(0, Fd.seek(fd, 0, Fd.SEEK_END));
     var entry = shared_memory.newBuilder().setSpace(space).setShmid(inode).setSize(bytes);
+    segment.ifPresent(entry::setSysv);
+    if (isFile()) {
+      entry.setTmpfs(true);
+    }
+    if ((inode & (Vma.HUGE | ShmTree.FILE | Vma.SEGMENT)) == Vma.HUGE) {
+      entry.setHugePageBytes(FileStatus.of(fd).blockBytes());
+    }
     memfdName.ifPresent(
         name -> {
           long seals = Fd.fcntl(fd, Fd.F_GET_SEALS, 0);

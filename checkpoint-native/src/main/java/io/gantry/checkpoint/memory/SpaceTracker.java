@@ -60,8 +60,17 @@ final class SpaceTracker implements AutoCloseable {
   /** Protected by a scan, but outside of the layout that was read before it, so not sent: due when a layout has them. */
   private final PageSet pending = new PageSet();
 
+  /**
+   * What was sent since the round before. A device writes into pages without the page table, so also into one that was protected, and
+   * sent, after the device had been asked to ({@code O_DIRECT}, {@code io_submit(2)}). Where that may happen, each page is sent twice.
+   */
+  private PageSet unsettled = new PageSet();
+
+  /** Whether it has files open past the page cache. */
+  private boolean direct;
+
   /** Neighbouring private mappings that one scan can cover. */
-  private record Group(long start, long end, boolean backed) {}
+  private record Group(long start, long end, boolean backed, boolean huge) {}
 
   SpaceTracker(int pid, int space, RegionScan regions, FileTable files) {
     this.pid = pid;
@@ -105,6 +114,15 @@ final class SpaceTracker implements AutoCloseable {
     tracking = Optional.of(userfaultfd);
   }
 
+  /** The process has files open past the page cache, or has none any more. */
+  void direct(boolean now) {
+    direct = now;
+  }
+
+  private boolean isDirect() {
+    return direct || AioContexts.has(layout);
+  }
+
   /** Whether the process still has this address space. */
   boolean alive() {
     return scan.isAlive();
@@ -127,6 +145,7 @@ final class SpaceTracker implements AutoCloseable {
     layout = now;
     tracked = layout.vmas().stream().filter(Vma::hasPrivatePages).toList();
     groups = groups();
+    pages.witnesses().watch(tracked);
   }
 
   /** Treats some mappings as if they were not there; for those that cannot be described. The next layout may have them again. */
@@ -160,11 +179,11 @@ final class SpaceTracker implements AutoCloseable {
     for (var vma : layout.vmas()) {
       if (!vma.hasPrivatePages()) {
         open = null;
-      } else if (open != null && open.backed == vma.backed()) {
-        open = new Group(open.start, vma.end(), open.backed);
+      } else if (open != null && open.backed == vma.backed() && open.huge == vma.huge()) {
+        open = new Group(open.start, vma.end(), open.backed, open.huge);
         all.set(all.size() - 1, open);
       } else {
-        open = new Group(vma.start(), vma.end(), vma.backed());
+        open = new Group(vma.start(), vma.end(), vma.backed(), vma.huge());
         all.add(open);
       }
     }
@@ -285,7 +304,14 @@ final class SpaceTracker implements AutoCloseable {
   }
 
   /** Tells about pages to be sent, and protects them; pages of zeros that the destination has are told as such. */
-  boolean written(Runs send, Runs zero) {
+  boolean written(Runs sink, Runs zero) {
+    var before = isDirect() ? unsettled : new PageSet();
+    unsettled = new PageSet();
+    Runs send =
+        (start, end) -> {
+          unsettled.add(start, end);
+          sink.run(start, end);
+        };
     for (var group : groups) {
       boolean there =
           regions.run(
@@ -306,6 +332,7 @@ final class SpaceTracker implements AutoCloseable {
     }
     // Behind the scan, which takes pages of zeros out of what the destination has: what is sent all the same must count as sent.
     flushPending(send);
+    before.forEach((start, end) -> sent.intersect(start, end, sink));
     return true;
   }
 
@@ -328,7 +355,11 @@ final class SpaceTracker implements AutoCloseable {
         throw new CheckpointException("process " + pid + " ended while it was frozen");
       }
     }
+    pages.witnesses().replaced(pid, sent, (start, end) -> due(start, end, pagesLeft.send::add));
     flushPending(pagesLeft.send::add);
+    if (isDirect()) {
+      unsettled.forEach((start, end) -> sent.intersect(start, end, pagesLeft.send::add));
+    }
     return pagesLeft;
   }
 
@@ -346,7 +377,8 @@ final class SpaceTracker implements AutoCloseable {
             due(start, end, last.send::add);
           } else if ((categories & SWAPPED) == 0 || (categories & GUARD) != 0) {
             sent.remove(start, end, last.dropped::add);
-          } else if ((categories & WRITTEN) != 0) {
+          } else if ((categories & WRITTEN) != 0 || group.huge) {
+            // Huge pages are never swapped out: it was dropped after it was protected.
             due(start, end, last.send::add);
           } else {
             var missing = new PageSet();
@@ -410,7 +442,7 @@ final class SpaceTracker implements AutoCloseable {
     return within;
   }
 
-  /** Pages written since they were protected, without protecting them again. Copies of file pages are not counted. */
+  /** Pages written since they were protected, without protecting them again, and those to be sent twice. Copies of file pages are not counted. */
   long countWritten() {
     long[] count = {0};
     for (var group : groups) {
@@ -418,7 +450,7 @@ final class SpaceTracker implements AutoCloseable {
         regions.run(scan, group.start, group.end, COUNT_WRITTEN, (start, end, categories) -> count[0] += (end - start) / Mmap.PAGE);
       }
     }
-    return count[0];
+    return count[0] + (isDirect() ? unsettled.pages() : 0);
   }
 
   /** Those of the given pages that are present and have not been written since they were protected. */

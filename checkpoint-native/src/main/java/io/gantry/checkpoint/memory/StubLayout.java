@@ -1,7 +1,10 @@
 package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.image.VmaStatus;
+import io.gantry.checkpoint.image.mapped_file;
 import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.memory.StubProvider.Stub;
@@ -25,7 +28,8 @@ final class StubLayout {
   private static final int MEND_STEP_BYTES = 1 << 20;
 
   private final Stub stub;
-  private final Map<Integer, String> files;
+  private final Map<Integer, mapped_file> files;
+  private final DeletedFiles deletedFiles;
   private final Map<Long, SharedArrival> shared;
 
   /** Shares pages copy-on-write with the stub it was cloned from, which copying would undo. */
@@ -37,20 +41,22 @@ final class StubLayout {
   /** The layout that was applied last, as it came. */
   private List<Vma> mended = List.of();
 
-  StubLayout(Stub stub, Map<Integer, String> files, Map<Long, SharedArrival> shared) {
-    this(stub, files, shared, false);
+  StubLayout(Stub stub, Map<Integer, mapped_file> files, Map<Long, SharedArrival> shared, DeletedFiles deletedFiles) {
+    this(stub, files, shared, deletedFiles, false);
   }
 
-  private StubLayout(Stub stub, Map<Integer, String> files, Map<Long, SharedArrival> shared, boolean isClone) {
+  private StubLayout(
+      Stub stub, Map<Integer, mapped_file> files, Map<Long, SharedArrival> shared, DeletedFiles deletedFiles, boolean isClone) {
     this.stub = stub;
     this.files = files;
     this.shared = shared;
+    this.deletedFiles = deletedFiles;
     this.isClone = isClone;
   }
 
   /** The layout of a stub that was cloned from this one's. */
   StubLayout cloned(Stub clone) {
-    var copy = new StubLayout(clone, files, shared, true);
+    var copy = new StubLayout(clone, files, shared, deletedFiles, true);
     copy.applied = new ArrayList<>(applied);
     return copy;
   }
@@ -95,7 +101,7 @@ final class StubLayout {
     var missing = new ArrayList<Vma>();
     int at = 0;
     for (var vma : target) {
-      if (vma.is(VmaStatus.KERNEL | VmaStatus.GUARD)) {
+      if (vma.madeOtherwise()) {
         continue;
       }
       long from = vma.start();
@@ -112,10 +118,10 @@ final class StubLayout {
         fill(vma, from, vma.end(), missing, calls);
       }
     }
-    map(missing, calls);
+    map(missing, target, calls);
     calls.run();
     applied = new ArrayList<>(target);
-    applied.removeIf(vma -> vma.is(VmaStatus.KERNEL | VmaStatus.GUARD));
+    applied.removeIf(Vma::madeOtherwise);
     if (!isClone && !layout.equals(mended)) {
       mend(layout, written);
       mended = List.copyOf(layout);
@@ -138,6 +144,7 @@ final class StubLayout {
   private static boolean isPlain(Vma vma) {
     return vma.hasPrivatePages()
         && vma.object() == 0
+        && !vma.huge()
         && (vma.flags() & Mmap.MAP_GROWSDOWN) == 0
         && (protWhileBuilding(vma) & Mmap.PROT_WRITE) != 0;
   }
@@ -185,7 +192,7 @@ final class StubLayout {
     long from = old.start();
     for (int i = Vma.firstEndingBehind(target, old.start()); i < target.size() && target.get(i).start() < old.end(); i++) {
       var vma = target.get(i);
-      if (!vma.is(VmaStatus.KERNEL | VmaStatus.GUARD) && vma.sameContentAs(old)) {
+      if (!vma.madeOtherwise() && vma.sameContentAs(old)) {
         long start = Math.max(old.start(), vma.start());
         long end = Math.min(old.end(), vma.end());
         unmap(from, start, calls, replaced);
@@ -203,43 +210,55 @@ final class StubLayout {
     }
   }
 
-  private void map(List<Vma> missing, StubCalls calls) {
+  private void map(List<Vma> missing, List<Vma> layout, StubCalls calls) {
     var given = new HashMap<Integer, Integer>();
-    if (missing.stream().anyMatch(Vma::fromSharedObject)) {
+    if (missing.stream().anyMatch(this::isMappedByDescriptor)) {
       // Its calls run at once, and those collected so far have to come first.
       calls.run();
       try (var gift = new DescriptorGift(stub)) {
         for (var vma : missing) {
-          if (vma.fromSharedObject()) {
-            given.computeIfAbsent(sharedDescriptor(vma), gift::give);
+          if (isMappedByDescriptor(vma)) {
+            given.computeIfAbsent(descriptor(vma), gift::give);
           }
         }
       }
     }
     for (var vma : missing) {
       int flags = flagsWhileBuilding(vma);
-      if (vma.fromSharedObject()) {
+      if (vma.is(VmaStatus.SYSV_IPC)) {
+        SegmentMapping.attach(calls, vma, object(vma), bytes -> freeRange(bytes, layout));
+      } else if (isMappedByDescriptor(vma)) {
         flags &= ~Mmap.MAP_ANONYMOUS;
-        calls.add("mmap " + vma, SyscallNumber.MMAP, vma.start(), vma.bytes(), protWhileBuilding(vma), flags, given.get(sharedDescriptor(vma)), vma.offset());
+        calls.add("mmap " + vma, SyscallNumber.MMAP, vma.start(), vma.bytes(), protWhileBuilding(vma), flags, given.get(descriptor(vma)), vma.offset());
       } else if (vma.object() != 0) {
         mapFile(vma, flags, calls);
       } else {
+        flags |= vma.huge() ? HugePages.mapFlags(vma.status()) : 0;
         calls.add("mmap " + vma, SyscallNumber.MMAP, vma.start(), vma.bytes(), protWhileBuilding(vma), flags, -1, 0);
       }
     }
     given.values().forEach(descriptor -> calls.add("close", SyscallNumber.CLOSE, descriptor));
   }
 
-  private int sharedDescriptor(Vma vma) {
+  private boolean isMappedByDescriptor(Vma vma) {
+    return vma.fromSharedObject() ? !vma.is(VmaStatus.SYSV_IPC) : vma.object() != 0 && file(vma.object()).hasDeleted();
+  }
+
+  /** The agent's; so that a mapping can be made writable exactly when the original could. */
+  private int descriptor(Vma vma) {
+    return vma.fromSharedObject() ? object(vma).descriptorFor(vma) : deletedFiles.descriptor(file(vma.object()), vma.openFlags() == Fd.O_RDWR);
+  }
+
+  private SharedArrival object(Vma vma) {
     var object = shared.get(vma.object());
     if (object == null) {
       throw new CheckpointException("the round names no shared object for mapping " + vma);
     }
-    return object.descriptorFor(vma);
+    return object;
   }
 
   private void mapFile(Vma vma, int flags, StubCalls calls) {
-    String path = path(vma.object());
+    String path = deletedFiles.whereNow(file(vma.object()).getName());
     var batch = calls.room(3, path.length() * 3 + 32);
     var open =
         batch.call("open(\"" + path + "\")", SyscallNumber.OPENAT, Fd.AT_FDCWD, batch.string(path), vma.openFlags() | Fd.O_CLOEXEC, 0);
@@ -249,17 +268,23 @@ final class StubLayout {
     batch.call("close", SyscallNumber.CLOSE, 0).link(0, open);
   }
 
-  String path(long file) {
-    String path = files.get((int) file);
-    if (path == null) {
-      throw new CheckpointException("the round names no file with number " + file);
+  mapped_file file(long number) {
+    var file = files.get((int) number);
+    if (file == null) {
+      throw new CheckpointException("the round names no file with number " + number);
     }
-    return path;
+    return file;
   }
 
-  /** Flags for {@code mmap}: locks come with {@link LayoutFinish}, and nothing that is there is replaced. */
+  /** What {@link LayoutCheck} is to find for a mapping of a file. */
+  String mapsName(Vma vma) {
+    var file = file(vma.object());
+    return file.hasDeleted() ? LayoutCheck.deleted(FileStatus.of(descriptor(vma))) : file.getName();
+  }
+
+  /** Flags for {@code mmap}: locks and seals come with {@link LayoutFinish}, and nothing that is there is replaced. */
   private static int flagsWhileBuilding(Vma vma) {
-    return vma.flags() & ~(Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT) | Mmap.MAP_FIXED_NOREPLACE;
+    return vma.flags() & ~(Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT | Mmap.SEALED) | Mmap.MAP_FIXED_NOREPLACE;
   }
 
   /** How a mapping is protected until {@link LayoutFinish}. */

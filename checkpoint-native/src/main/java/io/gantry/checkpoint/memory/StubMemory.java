@@ -2,6 +2,7 @@ package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.PageReader;
+import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.PagemapScan;
 import io.gantry.checkpoint.linux.ProcMem;
@@ -11,6 +12,7 @@ import io.gantry.checkpoint.memory.StubProvider.Stub;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Private memory of one stub: writes pages into it, and drops them again. Pages may be written from any one thread; drops run on the
@@ -31,6 +33,9 @@ final class StubMemory implements AutoCloseable {
   private final PageSet drops = new PageSet();
   private int dropRuns;
   private List<Vma> layout = List.of();
+
+  /** What could not be written into this layout, because it is older than the pages. */
+  private Optional<CheckpointException> tooNew = Optional.empty();
 
   StubMemory(Stub stub, int space, OnTracer tracer, PageSet inherited) {
     this.stub = stub;
@@ -55,6 +60,15 @@ final class StubMemory implements AutoCloseable {
   /** What is mapped now; pages outside of it are gone. */
   void layout(List<Vma> vmas) {
     layout = vmas;
+    tooNew = Optional.empty();
+  }
+
+  /** Throws when something could not be written. In the last round, whose layout is that of a process that stands still; before, what did not fit comes again. */
+  void requireWritten() {
+    tooNew.ifPresent(
+        failure -> {
+          throw failure;
+        });
   }
 
   /** Nothing is mapped in this range any more, or something new. */
@@ -90,15 +104,24 @@ final class StubMemory implements AutoCloseable {
     }
   }
 
-  /** Into mappings that are not writable for the process itself. */
+  /**
+   * Into mappings that are not writable for the process itself. A program that is just being loaded may have got other memory where a file was mapped when the
+   * round began, also behind that file's end, where there is nothing to write to; the next round knows, and sends all of it.
+   */
   private void writeAnyway(long address, MemorySegment data) {
     try {
       memory.write(address, data);
     } catch (KernelException e) {
-      throw new CheckpointException(
-          "writing " + data.byteSize() + " bytes at 0x" + Long.toHexString(address) + " of the process being built (" + stub.pid()
-              + ") failed, mapping: " + layout.stream().filter(vma -> vma.start() <= address && address < vma.end()).findFirst(),
-          e);
+      var mapping = layout.stream().filter(vma -> vma.start() <= address && address < vma.end()).findFirst();
+      var failure =
+          new CheckpointException(
+              "writing " + data.byteSize() + " bytes at 0x" + Long.toHexString(address) + " of the process being built (" + stub.pid()
+                  + ") failed, mapping: " + mapping + ": " + e.getMessage(),
+              e);
+      if (e.errno() != Errno.EIO || mapping.filter(Vma::backed).isEmpty()) {
+        throw failure;
+      }
+      tooNew = Optional.of(failure);
     }
   }
 
@@ -113,6 +136,9 @@ final class StubMemory implements AutoCloseable {
       long to = Math.min(end, vma.end());
       if (vma.backed()) {
         writeZeros(from, to);
+      } else if (vma.huge()) {
+        // A part of a huge page cannot be dropped (man 2 madvise).
+        written.intersect(from, to, this::writeZeros);
       } else {
         written.remove(
             from,

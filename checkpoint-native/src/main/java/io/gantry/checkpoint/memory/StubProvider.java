@@ -10,7 +10,7 @@ public interface StubProvider {
   /** Clones a stub from its parent's, whose memory it shares copy-on-write from then on. */
   Stub fork(int parentNsPid, int nsPid);
 
-  /** Kills a stub and reaps it. */
+  /** Memory has no use for a stub any more; it goes now, or when nothing else needs it either. */
   void remove(int nsPid);
 
   /** A stub as memory sees it: besides what its own kernel mappings are, only the bench must stay mapped while calls run in it. */

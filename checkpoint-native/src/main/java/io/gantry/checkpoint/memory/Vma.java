@@ -1,5 +1,6 @@
 package io.gantry.checkpoint.memory;
 
+import io.gantry.checkpoint.image.VmaStatus;
 import io.gantry.checkpoint.image.vma_entry;
 import io.gantry.checkpoint.linux.Fd;
 import java.util.List;
@@ -17,7 +18,14 @@ import java.util.List;
  * @param openFlags {@code O_RDONLY} or {@code O_RDWR} of the mapped file
  */
 record Vma(long start, long end, long offset, long object, int prot, int flags, int status, long advice, int openFlags) {
-  private static final int LOCKS = Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT;
+  /** Set in the number of a {@code shmget(2)} segment, so that it differs from every inode number; images have the id alone. */
+  static final long SEGMENT = 1L << 62;
+
+  /** Set in the inode number of an object of reserved huge pages, which lies on another file system than others. */
+  static final long HUGE = 1L << 60;
+
+  /** What is put on in the end. */
+  private static final int LATE = Mmap.MAP_LOCKED | Mmap.LOCK_ON_FAULT | Mmap.SEALED;
 
   long bytes() {
     return end - start;
@@ -25,6 +33,11 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
 
   boolean is(int statusBits) {
     return (status & statusBits) != 0;
+  }
+
+  /** Of reserved huge pages. */
+  boolean huge() {
+    return is(VmaStatus.HUGE_2M | VmaStatus.HUGE_1G);
   }
 
   boolean shared() {
@@ -42,7 +55,7 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
    */
   boolean trackable() {
     boolean droppable = (flags & Mmap.MAP_DROPPABLE) == Mmap.MAP_DROPPABLE;
-    return !is(VmaStatus.KERNEL) && !droppable && !(shared() && openFlags == Fd.O_RDONLY);
+    return !is(VmaStatus.KERNEL | VmaStatus.AIO_RING) && !(huge() && shared()) && !droppable && !(shared() && openFlags == Fd.O_RDONLY);
   }
 
   /** Whether pages without a private copy show something else than zeros. */
@@ -50,15 +63,20 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
     return is(VmaStatus.FILE_PRIVATE);
   }
 
+  /** Whether it has no place in a stub's layout while that is built. */
+  boolean madeOtherwise() {
+    return is(VmaStatus.KERNEL | VmaStatus.GUARD | VmaStatus.AIO_RING);
+  }
+
   /** Mapped from a shared object that travels as a space of its own. */
   boolean fromSharedObject() {
-    return is(VmaStatus.ANON_SHARED | VmaStatus.MEMFD);
+    return is(VmaStatus.ANON_SHARED | VmaStatus.MEMFD | VmaStatus.OWN_TMPFS);
   }
 
   /** Whether this one can take the place of the other without losing content: only protection and advice may differ. */
   boolean sameContentAs(Vma other) {
     return object == other.object
-        && (flags & ~LOCKS) == (other.flags & ~LOCKS)
+        && (flags & ~LATE) == (other.flags & ~LATE)
         && (status & ~(VmaStatus.HEAP | VmaStatus.STACK)) == (other.status & ~(VmaStatus.HEAP | VmaStatus.STACK))
         && openFlags == other.openFlags
         && (object == 0 || start - offset == other.start - other.offset);
@@ -73,6 +91,7 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
         && object == next.object
         && openFlags == next.openFlags
         && !is(VmaStatus.KERNEL)
+        && !huge()
         && (status & ~VmaStatus.HEAP) == (next.status & ~VmaStatus.HEAP)
         && (object == 0 || offset + bytes() == next.offset);
   }
@@ -106,7 +125,7 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
         .setStart(start)
         .setEnd(end)
         .setPgoff(offset)
-        .setShmid(object)
+        .setShmid(object & ~SEGMENT)
         .setProt(prot)
         .setFlags(flags)
         .setStatus(status)
@@ -121,7 +140,7 @@ record Vma(long start, long end, long offset, long object, int prot, int flags, 
         entry.getStart(),
         entry.getEnd(),
         entry.getPgoff(),
-        entry.getShmid(),
+        (entry.getStatus() & VmaStatus.SYSV_IPC) != 0 ? entry.getShmid() | SEGMENT : entry.getShmid(),
         entry.getProt(),
         entry.getFlags(),
         entry.getStatus(),

@@ -33,7 +33,14 @@ public final class Maps {
 
   /** All mappings by address. */
   public static List<Mapping> read(int pid) {
-    var text = ProcBytes.of(pid, "maps");
+    return parse(ProcBytes.read(pid, "maps"));
+  }
+
+  static List<Mapping> parse(byte[] bytes) {
+    return Understanding.of("/proc/PID/maps", () -> new String(bytes, StandardCharsets.UTF_8), () -> understand(new ProcBytes(bytes)));
+  }
+
+  private static List<Mapping> understand(ProcBytes text) {
     var mappings = new ArrayList<Mapping>(text.bytes.length / 60 + 1);
     while (text.hasMore()) {
       add(mappings, line(text, mappings.isEmpty() ? "" : mappings.getLast().name()));

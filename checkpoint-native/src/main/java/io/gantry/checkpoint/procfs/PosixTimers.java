@@ -23,6 +23,10 @@ public final class PosixTimers {
   }
 
   static List<Timer> parse(String text) {
+    return Understanding.of("/proc/PID/timers", () -> text, () -> understand(text));
+  }
+
+  private static List<Timer> understand(String text) {
     var timers = new ArrayList<Timer>();
     int id = 0;
     int signal = 0;

@@ -10,7 +10,7 @@ final class ProcBytes {
   final byte[] bytes;
   int at;
 
-  private ProcBytes(byte[] bytes) {
+  ProcBytes(byte[] bytes) {
     this.bytes = bytes;
   }
 
@@ -27,10 +27,6 @@ final class ProcBytes {
       }
       throw new CheckpointException("reading /proc/" + pid + "/" + file + " failed: " + e.getMessage(), e);
     }
-  }
-
-  static ProcBytes of(int pid, String file) {
-    return new ProcBytes(read(pid, file));
   }
 
   boolean hasMore() {

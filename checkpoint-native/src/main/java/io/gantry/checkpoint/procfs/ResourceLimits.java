@@ -43,6 +43,10 @@ public final class ResourceLimits {
   }
 
   static List<Limit> parse(String text) {
+    return Understanding.of("/proc/PID/limits", () -> text, () -> understand(text));
+  }
+
+  private static List<Limit> understand(String text) {
     Map<String, Limit> limits = new java.util.HashMap<>();
     for (String line : text.split("\n")) {
       if (line.startsWith("Max ")) {

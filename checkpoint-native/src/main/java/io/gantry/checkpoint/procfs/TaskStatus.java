@@ -3,6 +3,7 @@ package io.gantry.checkpoint.procfs;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 
 /** {@code /proc/PID/status} or {@code /proc/PID/task/TID/status}, see {@code man 5 proc_pid_status}. Immutable. */
 public final class TaskStatus {
@@ -32,27 +33,32 @@ public final class TaskStatus {
       return "";
     }
     int from = at + field.length() + 2;
-    return text.substring(from, text.indexOf('\n', from)).strip();
+    int end = text.indexOf('\n', from);
+    return text.substring(from, end < 0 ? text.length() : end).strip();
+  }
+
+  private <T> T understood(String field, Supplier<T> parser) {
+    return Understanding.of("a field of /proc/PID/status", () -> field + ":" + text(field), parser);
   }
 
   /** The first number of a field; 0 when this kernel does not have it. */
   public long number(String field) {
     var words = words(field);
-    return words.isEmpty() ? 0 : Long.parseLong(words.getFirst());
+    return words.isEmpty() ? 0 : understood(field, () -> Long.parseLong(words.getFirst()));
   }
 
   /** All numbers of a field, ids as unsigned 32-bit values. */
   public List<Integer> ids(String field) {
     var ids = new ArrayList<Integer>(4);
     for (String word : words(field)) {
-      ids.add(Integer.parseUnsignedInt(word));
+      ids.add(understood(field, () -> Integer.parseUnsignedInt(word)));
     }
     return ids;
   }
 
   /** A set written in hexadecimal, such as signals or capabilities. */
   public long set(String field) {
-    return Long.parseUnsignedLong(text(field), 16);
+    return understood(field, () -> Long.parseUnsignedLong(text(field), 16));
   }
 
   /** Split by hand: this is read for each of hundreds of threads within a pause. */
@@ -73,16 +79,16 @@ public final class TaskStatus {
 
   /** The letter: R, S, D, T, t, Z, X, I. */
   public char state() {
-    return text("State").charAt(0);
+    return understood("State", () -> text("State").charAt(0));
   }
 
   /** Id in the innermost pid namespace, for {@code NSpid}, {@code NStgid}, {@code NSpgid}, {@code NSsid}. */
   public int innermost(String field) {
-    return ids(field).getLast();
+    return understood(field, ids(field)::getLast);
   }
 
   public int uid() {
-    return ids("Uid").getFirst();
+    return understood("Uid", ids("Uid")::getFirst);
   }
 
   public int parent() {

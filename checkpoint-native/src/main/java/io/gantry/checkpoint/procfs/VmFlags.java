@@ -1,5 +1,6 @@
 package io.gantry.checkpoint.procfs;
 
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -63,7 +64,14 @@ public final class VmFlags {
 
   /** Reads those of all mappings. */
   public static VmFlags read(int pid) {
-    var text = ProcBytes.of(pid, "smaps");
+    return parse(ProcBytes.read(pid, "smaps"));
+  }
+
+  static VmFlags parse(byte[] bytes) {
+    return Understanding.of("/proc/PID/smaps", () -> new String(bytes, StandardCharsets.UTF_8), () -> understand(new ProcBytes(bytes)));
+  }
+
+  private static VmFlags understand(ProcBytes text) {
     var all = new VmFlags();
     var bits = new HashMap<Maps.Mapping, Long>();
     while (text.hasMore()) {

@@ -7,9 +7,11 @@ import io.gantry.checkpoint.image.memfd_inode_entry;
 import io.gantry.checkpoint.image.pipe_content_entry;
 import io.gantry.checkpoint.linux.FileOwner;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.IntFunction;
 
 /** What the kinds share while one container's files are described. */
@@ -22,6 +24,8 @@ final class CaptureSession {
   private final Map<FileIdentity, Integer> memoryFiles = new LinkedHashMap<>();
   private final Map<Integer, SocketOptions.Defaults> socketDefaults = new HashMap<>();
   private final Map<FileIdentity, SeenDescriptor> deleted = new LinkedHashMap<>();
+  private final Map<Long, SeenDescriptor> messageQueues = new LinkedHashMap<>();
+  private final Set<Integer> terminals = new HashSet<>();
   private int lastId;
 
   CaptureSession(Inventory inventory, List<OpenFile> files) {
@@ -44,6 +48,13 @@ final class CaptureSession {
     return idOf.get(seen);
   }
 
+  /** Gives an id to a file that no process has open. */
+  OpenFile inFlight(SeenDescriptor seen) {
+    int id = freshId();
+    idOf.put(seen, id);
+    return new OpenFile(id, List.of(seen));
+  }
+
   /** An id for a file entry that no descriptor refers to. */
   int freshId() {
     return ++lastId;
@@ -62,6 +73,22 @@ final class CaptureSession {
     return deleted;
   }
 
+  /** Notes an open message queue. */
+  void messageQueue(SeenDescriptor seen) {
+    messageQueues.putIfAbsent(seen.status().inode(), seen);
+  }
+
+  Map<Long, SeenDescriptor> messageQueues() {
+    return messageQueues;
+  }
+
+  /** Describes all TCP connections, once. */
+  void describeTcpConnections() {
+    if (result.getTcpCount() == 0) {
+      result.addAllTcp(TcpStreams.read(inventory));
+    }
+  }
+
   /** A small number for a pipe or FIFO, the same for all its ends. */
   int pipeId(long inode) {
     return pipes.computeIfAbsent(inode, i -> pipes.size() + 1);
@@ -74,6 +101,11 @@ final class CaptureSession {
   void pipeContent(pipe_content_entry content) {
     pipeContents.put(content.getHeader().getPipeId(), content);
     result.addPipe(content);
+  }
+
+  /** Whether the end of a terminal with this number is met for the first time. */
+  boolean isNewTerminal(int id) {
+    return terminals.add(id);
   }
 
   /** A small number for a memory file; {@code describe} is asked the first time. */

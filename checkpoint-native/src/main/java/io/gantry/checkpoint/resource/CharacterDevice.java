@@ -13,12 +13,17 @@ final class CharacterDevice implements FileKind {
   private static final int MEMORY = 1;
 
   private static final Set<Integer> STATELESS = Set.of(3, 5, 7, 8, 9);
-  /** Majors of terminals: 4 and 5 consoles and serial lines, 136 to 143 pseudo-terminals. */
-  private static final Set<Integer> TERMINALS = Set.of(4, 5, 136, 137, 138, 139, 140, 141, 142, 143);
+  /** Majors of consoles and serial lines; pseudo-terminals are {@link PseudoTerminal}s. */
+  private static final Set<Integer> TERMINALS = Set.of(4, 5);
 
   @Override
   public String name(SeenDescriptor seen, int copy) {
     return TERMINALS.contains(major(seen.status().rawDevice())) ? "terminal" : "character device";
+  }
+
+  @Override
+  public String how() {
+    return "is opened again by its path";
   }
 
   @Override
@@ -41,7 +46,7 @@ final class CharacterDevice implements FileKind {
     if (major(device) != MEMORY || !STATELESS.contains(minor(device))) {
       return List.of(
           TERMINALS.contains(major(device))
-              ? seen.link() + " is a terminal of this host; start the program with its console in a file or with /dev/null"
+              ? seen.link() + " is a device of this host's console; start the program with its console in a file or with /dev/null"
               : "%s (device %d:%d) has state in this host's driver".formatted(seen.link(), major(device), minor(device)));
     }
     return PathFile.obstacles(seen, inventory);

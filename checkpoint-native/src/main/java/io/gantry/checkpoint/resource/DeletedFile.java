@@ -16,6 +16,11 @@ final class DeletedFile implements FileKind {
   }
 
   @Override
+  public String how() {
+    return "its content travels, and it stays deleted";
+  }
+
+  @Override
   public boolean claims(SeenDescriptor seen, int copy) {
     return is(seen);
   }
@@ -38,13 +43,15 @@ final class DeletedFile implements FileKind {
   public file_entry capture(int id, SeenDescriptor seen, int copy, CaptureSession session) {
     var entry = PathFile.entry(id, seen, seen.pathWithoutRemark(), seen.info().position(), copy, session);
     entry.getRegBuilder().setGhostDev(seen.status().device()).setGhostIno(seen.status().inode());
-    session.deleted(seen);
+    if (!session.inventory().isInOwnShm(seen.status())) {
+      session.deleted(seen);
+    }
     return entry.build();
   }
 
   @Override
   public boolean describes(file_entry file) {
-    return file.getType() == fd_types.REG && file.getReg().hasGhostIno();
+    return file.getType() == fd_types.REG && file.getReg().hasGhostIno() && (file.getReg().getMode() & FileStatus.S_IFMT) == FileStatus.S_IFREG;
   }
 
   @Override

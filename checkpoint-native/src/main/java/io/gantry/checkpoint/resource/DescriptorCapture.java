@@ -6,12 +6,16 @@ import io.gantry.checkpoint.RefusedException;
 import io.gantry.checkpoint.image.descriptors_entry;
 import io.gantry.checkpoint.image.fdinfo_entry;
 import io.gantry.checkpoint.image.file_entry;
+import io.gantry.checkpoint.image.file_lock_entry;
 import io.gantry.checkpoint.image.process_descriptors_entry;
+import io.gantry.checkpoint.ipc.ContainerIpc;
 import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.NetworkThread;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * Describes all descriptors of a stopped container, from outside: {@code pidfd_getfd(2)} and {@code /proc/PID/fdinfo}.
@@ -26,18 +30,26 @@ public final class DescriptorCapture {
    *
    * @param state every open file once, and who has it under which number
    * @param deletedFiles files whose content has to be sent; see {@link FileContentSender#last}
+   * @param locks those of {@code state}, with process ids as the host counts; see {@link LockHandover}
+   * @param queues POSIX message queues, each once
    */
-  public record Captured(descriptors_entry state, List<DeletedFileRef> deletedFiles) {}
+  public record Captured(
+      descriptors_entry state, List<DeletedFileRef> deletedFiles, List<file_lock_entry> locks, List<ContainerIpc.OpenQueue> queues) {}
 
   /**
-   * A file that is open and has no name.
+   * A file that is open or mapped and has no name.
    *
    * @param identity names it in every message
-   * @param pid a process that has it open, as the host counts
-   * @param fd its descriptor there
+   * @param pid a process that has it, as the host counts
+   * @param link where in {@code /proc/PID} it can be opened
    * @param path the name it had
+   * @param temporary whether it was made by {@code O_TMPFILE}
    */
-  public record DeletedFileRef(FileIdentity identity, int pid, int fd, String path) {}
+  public record DeletedFileRef(FileIdentity identity, int pid, String link, String path, boolean temporary) {
+    static DeletedFileRef of(FileIdentity identity, SeenDescriptor seen) {
+      return new DeletedFileRef(identity, seen.process().pid(), "fd/" + seen.fd(), seen.pathWithoutRemark(), PathFile.isTemporary(seen));
+    }
+  }
 
   /**
    * @param processes all live processes of the container, parents before their children; zombies may be left out
@@ -45,22 +57,35 @@ public final class DescriptorCapture {
    */
   public static Captured capture(List<ProcessRef> processes) {
     if (processes.isEmpty()) {
-      return new Captured(descriptors_entry.getDefaultInstance(), List.of());
+      return new Captured(descriptors_entry.getDefaultInstance(), List.of(), List.of(), List.of());
     }
+    // Where the container's sockets are: what a fresh one has, who listens and who is connected is asked there.
+    return NetworkThread.where(processes.getFirst().pid(), () -> captureHere(processes));
+  }
+
+  private static Captured captureHere(List<ProcessRef> processes) {
     try (var inventory = Inventory.take(processes)) {
       for (var process : processes) {
         if (!inventory.hasProcess(process)) {
           throw new CheckpointException("process " + process.pid() + " ended while its descriptors were being captured");
         }
       }
+      inventory.standsStill();
       var files = inventory.openFiles();
       var session = new CaptureSession(inventory, files);
+      return capture(inventory, files, session);
+    }
+  }
+
+  private static Captured capture(Inventory inventory, List<OpenFile> files, CaptureSession session) {
+    try (var messages = new MessagesInFlight(session)) {
+      var inFlight = messages.look(files);
       var findings = new ArrayList<Finding>();
       var entries = new HashMap<Integer, file_entry>();
-      for (var file : files) {
+      for (var file : Stream.concat(files.stream(), inFlight.stream()).toList()) {
         int copy = inventory.take(file.first());
         try {
-          var found = Obstacles.of(file.first(), copy, inventory);
+          var found = messages.explain(file, Obstacles.of(file.first(), copy, inventory));
           findings.addAll(found);
           if (found.isEmpty()) {
             var entry = FileKinds.of(file.first(), copy).capture(file.id(), file.first(), copy, session);
@@ -75,7 +100,8 @@ public final class DescriptorCapture {
         throw new RefusedException(findings);
       }
       addDescriptors(inventory, session, entries);
-      return new Captured(session.result().build(), deletedFiles(session));
+      var locks = addLocks(files, session);
+      return new Captured(session.result().build(), deletedFiles(session), locks, messageQueues(session));
     }
   }
 
@@ -98,13 +124,38 @@ public final class DescriptorCapture {
     inventory.processes().forEach(process -> session.result().addProcess(byProcess.get(process.pid())));
   }
 
+  /** The kernel shows a POSIX lock only to its owner, the others to everybody who has the open file. */
+  private static List<file_lock_entry> addLocks(List<OpenFile> files, CaptureSession session) {
+    var found = new ArrayList<file_lock_entry>(0);
+    for (var file : files) {
+      for (var holder : file.holders()) {
+        for (var line : holder.info().values("lock")) {
+          var lock = FileLock.parse(line);
+          boolean again = holder != file.first() && (lock.flag() != FileLock.POSIX || isSecond(holder, file));
+          if (!again) {
+            found.add(lock.toEntry(holder.process().pid(), holder.fd()));
+            session.result().addLock(lock.toEntry(holder.process().nsPid(), holder.fd()));
+          }
+        }
+      }
+    }
+    return List.copyOf(found);
+  }
+
+  /** Whether the same process has the file under a lower number as well. */
+  private static boolean isSecond(SeenDescriptor holder, OpenFile file) {
+    return file.holders().stream().anyMatch(other -> other.process().equals(holder.process()) && other.fd() < holder.fd());
+  }
+
+  private static List<ContainerIpc.OpenQueue> messageQueues(CaptureSession session) {
+    var found = new ArrayList<ContainerIpc.OpenQueue>(0);
+    session.messageQueues().forEach((number, seen) -> found.add(new ContainerIpc.OpenQueue(number, seen.process().pid(), seen.fd())));
+    return found;
+  }
+
   private static List<DeletedFileRef> deletedFiles(CaptureSession session) {
     var found = new ArrayList<DeletedFileRef>();
-    session
-        .deleted()
-        .forEach(
-            (identity, seen) -> found.add(new DeletedFileRef(identity, seen.process().pid(), seen.fd(),
-                seen.pathWithoutRemark())));
+    session.deleted().forEach((identity, seen) -> found.add(DeletedFileRef.of(identity, seen)));
     return found;
   }
 }

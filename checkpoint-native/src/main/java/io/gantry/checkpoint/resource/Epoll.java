@@ -8,6 +8,7 @@ import io.gantry.checkpoint.image.file_entry;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.Kcmp;
 import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.Poll;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -27,15 +28,24 @@ final class Epoll implements FileKind {
   private static final int EPOLL_CTL_ADD = 1;
 
   private static final int EPOLLONESHOT = 1 << 30;
+  private static final int EPOLLET = 1 << 31;
   /** All event bits that are no options: what an armed entry has at least one of besides ERR and HUP. */
   private static final int OPTIONS = 1 << 31 | EPOLLONESHOT | 1 << 29 | 1 << 28;
 
+  /** So that they fit into one batch of calls. */
+  private static final int EVENTS_AT_ONCE = 64;
+
   /** One {@code tfd:} line of fdinfo. */
-  private record Watched(int number, int events, long data, long inode, int offset) {}
+  private record Watched(int number, int events, long data, long inode, long device, int offset, int place) {}
 
   @Override
   public String name(SeenDescriptor seen, int copy) {
     return "epoll";
+  }
+
+  @Override
+  public String how() {
+    return "is made again and watches the same files for the same events";
   }
 
   @Override
@@ -77,30 +87,43 @@ final class Epoll implements FileKind {
               Integer.parseUnsignedInt(words[2], 16),
               Long.parseUnsignedLong(words[4], 16),
               Long.parseUnsignedLong(words[8], 16),
-              offset));
+              Long.parseUnsignedLong(words[10], 16),
+              offset,
+              all.size()));
     }
     return all;
   }
 
   private static Optional<SeenDescriptor> target(SeenDescriptor epoll, Watched watched, Inventory inventory) {
-    // Nearly always it is the same number in the same process; only then comes everything with the same inode.
-    SeenDescriptor likely = null;
-    var candidates = inventory.withInode(watched.inode());
-    for (var seen : candidates) {
-      if (seen.fd() == watched.number() && seen.process().equals(epoll.process())) {
-        likely = seen;
-        break;
-      }
+    var known = inventory.epollTargets(epoll);
+    var target = known.get(watched.place());
+    if (target == null) {
+      target = find(epoll, watched, inventory);
+      known.put(watched.place(), target);
     }
-    if (likely != null && isTarget(likely, epoll, watched)) {
+    return target;
+  }
+
+  private static Optional<SeenDescriptor> find(SeenDescriptor epoll, Watched watched, Inventory inventory) {
+    // Nearly always it is the same number in the same process; only then comes everything with the same inode.
+    var same = inventory.find(epoll.process(), watched.number()).filter(seen -> seen.status().inode() == watched.inode());
+    var likely = same.orElse(null);
+    // Each socket has an inode of its own: no need to ask the kernel, which searches its whole set for each question.
+    boolean socket = likely != null && likely.isSocket() && likely.status().device() == userDevice(watched.device());
+    if (socket || likely != null && isTarget(likely, epoll, watched)) {
       return Optional.of(likely);
     }
-    for (var seen : candidates) {
+    for (var seen : inventory.withInode(watched.inode())) {
       if (seen != likely && isTarget(seen, epoll, watched)) {
         return Optional.of(seen);
       }
     }
     return Optional.empty();
+  }
+
+  /** The kernel's number of a device without a driver, as {@code stat(2)} shows it ({@code new_encode_dev}, {@code linux/kdev_t.h}). */
+  private static long userDevice(long device) {
+    return device & 0xff | (device & ~0xffL) << 12;
   }
 
   private static boolean isTarget(SeenDescriptor seen, SeenDescriptor epoll, Watched watched) {
@@ -110,25 +133,40 @@ final class Epoll implements FileKind {
 
   @Override
   public file_entry capture(int id, SeenDescriptor seen, int copy, CaptureSession session) {
-    var entry =
+    var instance =
         eventpoll_file_entry.newBuilder().setId(id).setFlags(seen.info().statusFlags()).setFown(session.owner(copy));
     var targets = new ArrayList<eventpoll_tfd_entry>();
+    // Looking takes no edge. When anything is ready, which entry it is cannot be seen, and none may be lost.
+    boolean quiet = Poll.await(copy, Poll.IN, 0) == 0;
     for (var watched : watched(seen.info())) {
       var target =
           target(seen, watched, session.inventory())
               .orElseThrow(() -> new CheckpointException("epoll, " + seen.where() + ", watches a file that nobody has open"));
-      targets.add(
+      var entry =
           eventpoll_tfd_entry.newBuilder()
               .setId(session.idOf(target))
               .setTfd(watched.number())
               .setEvents(watched.events())
-              .setData(watched.data())
-              .build());
+              .setData(watched.data());
+      if (quiet && (watched.events() & EPOLLET) != 0 && isReady(target, watched.events(), session.inventory())) {
+        entry.setEdgeTaken(true);
+      }
+      targets.add(entry.build());
     }
     // The kernel lists them by the addresses of its own structures, which say nothing.
     targets.sort(Comparator.comparingInt(eventpoll_tfd_entry::getTfd).thenComparingInt(eventpoll_tfd_entry::getId));
-    entry.addAllTfd(targets);
-    return file_entry.newBuilder().setType(fd_types.EVENTPOLL).setId(id).setEpfd(entry).build();
+    instance.addAllTfd(targets);
+    return file_entry.newBuilder().setType(fd_types.EVENTPOLL).setId(id).setEpfd(instance).build();
+  }
+
+  private static boolean isReady(SeenDescriptor target, int events, Inventory inventory) {
+    int copy = inventory.take(target);
+    try {
+      // The lower bits are those of poll(2).
+      return Poll.await(copy, events & 0xffff, 0) != 0;
+    } finally {
+      Fd.close(copy);
+    }
   }
 
   @Override
@@ -155,13 +193,18 @@ final class Epoll implements FileKind {
     int slot = recreation.slot(epoll.getId());
     // A one-shot entry that has fired reports nothing until it is armed again, but adding it always arms ERR and HUP. Add these
     // first and let what is pending fire; entries added afterwards do not lose an edge by that.
-    var disarmed = epoll.getTfdList().stream().filter(Epoll::isDisarmed).toList();
-    disarmed.forEach(target -> add(target, slot, home, recreation));
-    if (!disarmed.isEmpty()) {
-      home.need(1, 12 * disarmed.size() + 16);
-      home.call("epoll_wait()", SyscallNumber.EPOLL_WAIT, slot, home.reserve(12 * disarmed.size()), disarmed.size(), 0);
+    // An edge that the program has been told of comes first as well, so that it is not told again.
+    var silent = epoll.getTfdList().stream().filter(Epoll::isSilent).toList();
+    silent.forEach(target -> add(target, slot, home, recreation));
+    for (int left = silent.size(); left > 0; left -= EVENTS_AT_ONCE) {
+      home.need(1, 12 * EVENTS_AT_ONCE + 16);
+      home.call("epoll_wait()", SyscallNumber.EPOLL_WAIT, slot, home.reserve(12 * EVENTS_AT_ONCE), EVENTS_AT_ONCE, 0);
     }
-    epoll.getTfdList().stream().filter(target -> !isDisarmed(target)).forEach(target -> add(target, slot, home, recreation));
+    epoll.getTfdList().stream().filter(target -> !isSilent(target)).forEach(target -> add(target, slot, home, recreation));
+  }
+
+  private static boolean isSilent(eventpoll_tfd_entry target) {
+    return isDisarmed(target) || target.getEdgeTaken();
   }
 
   private static boolean isDisarmed(eventpoll_tfd_entry target) {

@@ -20,6 +20,11 @@ final class EventFd implements FileKind {
   }
 
   @Override
+  public String how() {
+    return "is made again with its counter";
+  }
+
+  @Override
   public boolean claims(SeenDescriptor seen, int copy) {
     return seen.isAnonymous("[eventfd]");
   }

@@ -7,12 +7,18 @@ import io.gantry.checkpoint.image.file_entry;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.FileStatus;
 import java.util.List;
+import java.util.OptionalInt;
 
-/** A named FIFO: found again by its path, filled with what lay in it. */
+/** A named FIFO: found again by its path, or made anew when it has none any more, and filled with what lay in it. */
 final class Fifo implements FileKind {
   @Override
   public String name(SeenDescriptor seen, int copy) {
     return "FIFO";
+  }
+
+  @Override
+  public String how() {
+    return "is opened again by its path, with what is in it";
   }
 
   @Override
@@ -22,7 +28,7 @@ final class Fifo implements FileKind {
 
   @Override
   public List<String> obstacles(SeenDescriptor seen, int copy, Inventory inventory) {
-    return PathFile.obstacles(seen, inventory);
+    return isRemoved(seen) ? List.of() : PathFile.obstacles(seen, inventory);
   }
 
   @Override
@@ -30,12 +36,22 @@ final class Fifo implements FileKind {
     int pipeId = session.pipeId(seen.status().inode());
     Pipe.content(pipeId, seen, copy, session);
     int path = session.freshId();
-    session.add(PathFile.capture(path, seen, 0, copy, session));
+    session.add(isRemoved(seen) ? PathFile.removed(path, seen, 0, copy, session) : PathFile.capture(path, seen, 0, copy, session));
     return file_entry.newBuilder()
         .setType(fd_types.FIFO)
         .setId(id)
         .setFifo(fifo_entry.newBuilder().setId(id).setPipeId(pipeId).setRegfId(path))
         .build();
+  }
+
+  private static boolean isRemoved(SeenDescriptor seen) {
+    return seen.status().links() == 0 && seen.link().endsWith(SeenDescriptor.DELETED);
+  }
+
+  @Override
+  public OptionalInt sends(file_entry file, Recreation recreation) {
+    var path = recreation.file(file.getFifo().getRegfId()).getReg();
+    return path.hasGhostIno() ? OptionalInt.of(recreation.removedFifo(path)) : OptionalInt.empty();
   }
 
   @Override
@@ -55,10 +71,13 @@ final class Fifo implements FileKind {
       return;
     }
     var path = recreation.file(file.getFifo().getRegfId()).getReg();
-    PathFile.check(path, home);
+    boolean removed = path.hasGhostIno();
     // Opened both ways first: no later opening of one end then waits for the other.
-    int bothWays = recreation.freshSlot();
-    home.open(path.getName(), Fd.O_RDWR, bothWays);
+    int bothWays = removed ? recreation.sentSlot(file, home) : recreation.freshSlot();
+    if (!removed) {
+      PathFile.check(path, home);
+      home.open(path.getName(), Fd.O_RDWR, bothWays);
+    }
     int pipeId = file.getFifo().getPipeId();
     recreation.pipeContent(pipeId).ifPresent(content -> Pipe.resize(content, bothWays, home));
     for (var member : members) {
@@ -66,7 +85,12 @@ final class Fifo implements FileKind {
       if (opened.getReg().getName().isEmpty()) {
         throw new CheckpointException("the image has a FIFO (id " + member.getId() + ") without a path");
       }
-      home.open(opened.getReg().getName(), opened.getReg().getFlags() & ~Fd.O_ASYNC, recreation.slot(member.getId()));
+      int flags = opened.getReg().getFlags() & ~Fd.O_ASYNC;
+      if (removed) {
+        home.openAgain(bothWays, flags, recreation.slot(member.getId()));
+      } else {
+        home.open(opened.getReg().getName(), flags, recreation.slot(member.getId()));
+      }
     }
     recreation.fillPipeLater(pipeId, home, bothWays);
   }

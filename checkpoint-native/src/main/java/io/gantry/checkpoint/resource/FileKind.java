@@ -12,6 +12,11 @@ interface FileKind {
   /** What a person calls it; named in refusals. */
   String name(SeenDescriptor seen, int copy);
 
+  /** How it moves, for people: a sentence without a full stop that says what of it is the same afterwards. */
+  default String how() {
+    return "is opened again as it was";
+  }
+
   /** Whether this kind is responsible for what was seen. {@code copy} is our own copy of the descriptor. */
   boolean claims(SeenDescriptor seen, int copy);
 
@@ -45,6 +50,11 @@ interface FileKind {
     return "file " + file.getId();
   }
 
+  /** Number, as the container counts, of the process whose stub should make it; 0 when any that has it will do. */
+  default int maker(file_entry file, Recreation recreation) {
+    return 0;
+  }
+
   /**
    * A file of ours that {@link #recreate} wants to find in the stub, in {@link Recreation#sentSlot}; empty when it needs none.
    */
@@ -55,5 +65,20 @@ interface FileKind {
   /** Status flags that {@link #recreate} does not give the file and that must be set at the end; 0 when none. */
   default int lateFlags(file_entry file, Recreation recreation) {
     return 0;
+  }
+
+  /** Whether {@link #finish} is to be called. */
+  default boolean isFinishedLast(file_entry file) {
+    return false;
+  }
+
+  /**
+   * Does what has to wait until the container is complete but for its resumption.
+   *
+   * @param copy our own copy of the descriptor
+   * @param pid a stub that has it, as the host counts
+   */
+  default void finish(file_entry file, int copy, int pid) {
+    throw new IllegalStateException("this kind is complete already");
   }
 }

@@ -17,6 +17,7 @@ import java.util.List;
  * @param scope interface index of a link-local address, else 0
  */
 record InternetAddress(int family, int port, byte[] address, int scope) {
+  private static final int AF_INET = 2;
   private static final int AF_INET6 = 10;
 
   static InternetAddress parse(byte[] raw) {
@@ -68,6 +69,15 @@ record InternetAddress(int family, int port, byte[] address, int scope) {
       }
     }
     return true;
+  }
+
+  /** An IPv4 address that an IPv6 socket shows as {@code ::ffff:a.b.c.d}, as what it is; others unchanged. */
+  InternetAddress plain() {
+    boolean mapped = family == AF_INET6 && address[10] == -1 && address[11] == -1;
+    for (int i = 0; i < 10 && mapped; i++) {
+      mapped = address[i] == 0;
+    }
+    return mapped ? new InternetAddress(AF_INET, port, Arrays.copyOfRange(address, 12, 16), 0) : this;
   }
 
   /** Such as {@code 0.0.0.0:6379} and {@code [::]:6379}. */

@@ -9,9 +9,10 @@ import io.gantry.checkpoint.linux.SyscallNumber;
 import java.util.ArrayList;
 import java.util.List;
 
-/** What TCP and UDP sockets have in common. */
+/** What sockets of the Internet protocols have in common. */
 final class InternetSocket {
   /** States as {@code net/tcp_states.h} numbers them. */
+  static final int ESTABLISHED = 1;
   static final int CLOSE = 7;
 
   static final int LISTEN = 10;
@@ -30,8 +31,8 @@ final class InternetSocket {
 
   static List<String> obstacles(int copy) {
     var found = new ArrayList<String>();
-    if (Sockets.hasFilter(copy)) {
-      found.add("it has a packet filter (SO_ATTACH_FILTER or SO_ATTACH_BPF), which cannot be carried");
+    if (Sockets.hasForeignFilter(copy)) {
+      found.add("it has an eBPF filter (SO_ATTACH_BPF), which cannot be read back");
     }
     if (InternetAddress.parse(Sockets.localAddress(copy)).scope() != 0) {
       found.add("it is bound to the link-local address of one interface of this host");

@@ -7,21 +7,27 @@ import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.linux.Kcmp;
 import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.NetworkThread;
 import io.gantry.checkpoint.linux.UnixDiag;
+import io.gantry.checkpoint.procfs.TaskStatus;
+import io.gantry.checkpoint.shm.ContainerShm;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 
@@ -36,8 +42,18 @@ final class Inventory implements AutoCloseable {
   private final Map<String, List<SeenDescriptor>> byLink = new HashMap<>();
   private final Map<Long, List<SeenDescriptor>> byInode = new HashMap<>();
   private final Map<Integer, Integer> nsPids = new HashMap<>();
+  private final Map<SeenDescriptor, Map<Integer, Optional<SeenDescriptor>>> epollTargets = new IdentityHashMap<>();
+  private final Map<ProcessRef, Map<Integer, SeenDescriptor>> byNumber = new HashMap<>();
+  private final Map<Long, UnixDiag> unixSockets = new HashMap<>();
+  private Optional<Map<Long, UnixDiag>> unixListeners = Optional.empty();
+  private boolean still;
   private int unixMonitor = -1;
   private Set<String> mounts;
+  private final Map<FileIdentity, Optional<String>> otherNames = new HashMap<>();
+  private TcpEnds tcpEnds;
+  private Optional<Optional<ContainerShm>> shm = Optional.empty();
+  private Boolean otherRoot;
+  private final Set<Integer> groups = new HashSet<>();
 
   private Inventory(List<ProcessRef> processes) {
     this.processes = List.copyOf(processes);
@@ -73,6 +89,7 @@ final class Inventory implements AutoCloseable {
       try {
         var seen = look(process, table, fd);
         descriptors.add(seen);
+        byNumber.computeIfAbsent(process, p -> new HashMap<>()).put(fd, seen);
         byInode.computeIfAbsent(seen.status().inode(), inode -> new ArrayList<>(2)).add(seen);
         byLink.computeIfAbsent(seen.link(), link -> new ArrayList<>(2)).add(seen);
       } catch (KernelException e) {
@@ -129,6 +146,16 @@ final class Inventory implements AutoCloseable {
     return byInode.getOrDefault(inode, List.of());
   }
 
+  /** A process's descriptor. */
+  Optional<SeenDescriptor> find(ProcessRef process, int fd) {
+    return Optional.ofNullable(byNumber.getOrDefault(process, Map.of()).get(fd));
+  }
+
+  /** What is known of the files an epoll instance watches, by their places in fdinfo; asking the kernel again is slow with thousands. */
+  Map<Integer, Optional<SeenDescriptor>> epollTargets(SeenDescriptor epoll) {
+    return epollTargets.computeIfAbsent(epoll, e -> new HashMap<>());
+  }
+
   /** Our own copy of a descriptor; the caller closes it. */
   int take(SeenDescriptor seen) {
     return tables.get(seen.process().pid()).take(seen.fd());
@@ -137,6 +164,11 @@ final class Inventory implements AutoCloseable {
   /** Reads {@code /proc/PID/fdinfo/N} once more. */
   DescriptorInfo infoNow(SeenDescriptor seen) {
     return new DescriptorInfo(tables.get(seen.process().pid()).info(seen.fd()));
+  }
+
+  /** Whether the container has a network namespace of its own. */
+  boolean hasOwnNetwork() {
+    return !processes.isEmpty() && NetworkThread.isElsewhere(processes.getFirst().pid());
   }
 
   /** Where the container's file system begins, as a prefix for absolute paths. */
@@ -157,34 +189,142 @@ final class Inventory implements AutoCloseable {
     return mounts.contains(mountId);
   }
 
+  /** Whether a file lies in the container's own {@code /dev/shm}, where its content is memory's. */
+  boolean isInOwnShm(FileStatus status) {
+    if (shm.isEmpty()) {
+      shm = Optional.of(ContainerShm.of(processes.getFirst().pid()));
+    }
+    return shm.get().filter(own -> own.device() == status.device()).isPresent();
+  }
+
+  /** Whether a file lies on none of the mounts that the container can see, but on one of the host's: only where the container has another root. */
+  boolean isOutside(SeenDescriptor seen) {
+    if (otherRoot == null) {
+      otherRoot = FileStatus.of(root()).filter(root -> FileStatus.of("/").filter(root::sameInode).isEmpty()).isPresent();
+    }
+    return otherRoot && seen.isPath() && !isMounted(seen.info().required("mnt_id"));
+  }
+
+  /** Another name of a file that is open under a name it does not have any more. */
+  Optional<String> otherName(SeenDescriptor seen) {
+    var status = seen.status();
+    if (status.links() == 0 || status.type() == FileStatus.S_IFDIR || !seen.link().endsWith(SeenDescriptor.DELETED)) {
+      return Optional.empty();
+    }
+    return otherNames.computeIfAbsent(new FileIdentity(status.device(), status.inode()), identity -> new OtherName(this, seen).find());
+  }
+
+  /** Says that the container stands still from now on, so that what was asked once need not be asked again. */
+  void standsStill() {
+    still = true;
+  }
+
+  boolean isStill() {
+    return still;
+  }
+
+  /** @throws KernelException {@code ENOENT} when this network namespace has no such Unix socket */
   UnixDiag unixSocket(long inode) {
+    var known = unixSockets.get(inode);
+    if (known != null) {
+      return known;
+    }
     if (unixMonitor < 0) {
       unixMonitor = UnixDiag.open();
     }
-    return UnixDiag.query(unixMonitor, inode);
+    var socket = UnixDiag.query(unixMonitor, inode);
+    if (still) {
+      unixSockets.put(inode, socket);
+    }
+    return socket;
+  }
+
+  Optional<UnixDiag> findUnixSocket(long inode) {
+    try {
+      return Optional.of(unixSocket(inode));
+    } catch (KernelException e) {
+      if (e.errno() != Errno.ENOENT) {
+        throw e;
+      }
+      return Optional.empty();
+    }
+  }
+
+  /** The listening Unix sockets that the container has, by inode. */
+  Map<Long, UnixDiag> unixListeners() {
+    if (unixListeners.isEmpty()) {
+      var found = new LinkedHashMap<Long, UnixDiag>();
+      for (var alike : byInode.entrySet()) {
+        if (alike.getValue().stream().anyMatch(SeenDescriptor::isSocket)) {
+          findUnixSocket(alike.getKey()).filter(UnixDiag::isListening).ifPresent(socket -> found.put(alike.getKey(), socket));
+        }
+      }
+      unixListeners = Optional.of(found);
+    }
+    return unixListeners.get();
+  }
+
+  /** Whether anything waits in any Unix socket of the container. */
+  boolean hasMessages() {
+    return descriptors.stream()
+        .filter(SeenDescriptor::isSocket)
+        .anyMatch(seen -> findUnixSocket(seen.status().inode()).filter(socket -> socket.receiveQueue() != 0).isPresent());
+  }
+
+  /** Takes up a file that no process has open: {@code ours} is our own descriptor, which the caller keeps open. */
+  SeenDescriptor adopt(int ours) {
+    int self = (int) ProcessHandle.current().pid();
+    var table = tables.computeIfAbsent(self, DescriptorTable::open);
+    var seen = look(new ProcessRef(self, 0), table, ours);
+    byInode.computeIfAbsent(seen.status().inode(), inode -> new ArrayList<>(2)).add(seen);
+    byLink.computeIfAbsent(seen.link(), link -> new ArrayList<>(2)).add(seen);
+    unixListeners = Optional.empty();
+    return seen;
+  }
+
+  /** Which TCP sockets are connected with which. */
+  TcpEnds tcpEnds() {
+    if (tcpEnds == null) {
+      tcpEnds = TcpEnds.of(this);
+    }
+    return tcpEnds;
   }
 
   /** The number inside the container of a process, thread or group of this container; empty for any other. */
   OptionalInt nsId(int hostId) {
     var known = nsPids.get(hostId);
-    if (known != null) {
-      return OptionalInt.of(known);
-    }
+    return known != null ? OptionalInt.of(known) : nsId(hostId, false);
+  }
+
+  /** As {@link #nsId}, but also of a process that has ended and that its parent has not waited for. */
+  OptionalInt nsIdOfMember(int hostId) {
+    var known = nsPids.get(hostId);
+    return known != null ? OptionalInt.of(known) : nsId(hostId, true);
+  }
+
+  private OptionalInt nsId(int hostId, boolean ended) {
     try {
-      int group = 0;
-      int inside = 0;
-      for (var line : Files.readAllLines(Path.of("/proc/" + hostId + "/status"))) {
-        var parts = line.split("\\s+");
-        if (line.startsWith("Tgid:")) {
-          group = Integer.parseInt(parts[1]);
-        } else if (line.startsWith("NSpid:")) {
-          inside = Integer.parseInt(parts[parts.length - 1]);
-        }
-      }
-      return nsPids.containsKey(group) ? OptionalInt.of(inside) : OptionalInt.empty();
-    } catch (IOException gone) {
+      var status = TaskStatus.ofProcess(hostId);
+      boolean inside = groups().contains((int) status.number("Tgid"));
+      boolean zombie = ended && status.state() == 'Z' && groups().contains(status.parent());
+      return inside || zombie ? OptionalInt.of(status.innermost("NSpid")) : OptionalInt.empty();
+    } catch (NoSuchFileException gone) {
       return OptionalInt.empty();
     }
+  }
+
+  /** Ids of the processes, which need not be those under which they are looked at. */
+  private Set<Integer> groups() {
+    if (groups.isEmpty()) {
+      for (var process : processes) {
+        try {
+          groups.add((int) TaskStatus.ofProcess(process.pid()).number("Tgid"));
+        } catch (NoSuchFileException gone) {
+          continue;
+        }
+      }
+    }
+    return groups;
   }
 
   /**
@@ -241,6 +381,9 @@ final class Inventory implements AutoCloseable {
     if (unixMonitor >= 0) {
       Fd.close(unixMonitor);
       unixMonitor = -1;
+    }
+    if (tcpEnds != null) {
+      tcpEnds.close();
     }
   }
 }

@@ -7,6 +7,7 @@ import io.gantry.checkpoint.image.memfd_inode_entry;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.linux.FileSystemType;
+import io.gantry.checkpoint.linux.Memfd;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import java.util.List;
 import java.util.OptionalInt;
@@ -18,6 +19,11 @@ final class MemoryFile implements FileKind {
   @Override
   public String name(SeenDescriptor seen, int copy) {
     return "memfd";
+  }
+
+  @Override
+  public String how() {
+    return "is made again with its seals, and its pages travel";
   }
 
   @Override
@@ -37,14 +43,16 @@ final class MemoryFile implements FileKind {
     if (inventory.isMounted(seen.info().required("mnt_id"))) {
       return List.of("it is a deleted file that only looks like a memory file by its name; choose another name");
     }
-    return FileSystemType.of(copy) == FileSystemType.HUGETLBFS
-        ? List.of("it is made of huge pages (MFD_HUGETLB), which cannot be carried")
-        : List.of();
+    return List.of();
   }
 
   static memfd_inode_entry describe(int id, SeenDescriptor seen, int copy) {
     var status = FileStatus.of(copy);
-    return memfd_inode_entry.newBuilder()
+    var entry = memfd_inode_entry.newBuilder();
+    if (FileSystemType.of(copy) == FileSystemType.HUGETLBFS) {
+      entry.setHugetlbFlag(Memfd.huge(status.blockBytes()));
+    }
+    return entry
         .setName(seen.pathWithoutRemark().substring(PREFIX.length()))
         .setUid(status.uid())
         .setGid(status.gid())

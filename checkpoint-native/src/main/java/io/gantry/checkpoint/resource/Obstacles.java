@@ -4,9 +4,6 @@ import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.linux.FileOwner;
 import io.gantry.checkpoint.linux.Kcmp;
 import io.gantry.checkpoint.linux.KernelException;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -26,10 +23,8 @@ final class Obstacles {
     for (var sentence : kind.obstacles(seen, copy, inventory)) {
       found.add(new Finding(pid, seen.fd(), kind.name(seen, copy), sentence));
     }
-    for (var lock : seen.info().values("lock")) {
-      found.add(new Finding(pid, seen.fd(), lockKind(lock), "it holds a lock (" + lock
-          + "), which cannot be carried; release it first"));
-    }
+    found.addAll(LockObstacles.of(seen, inventory));
+    ThreadTables.obstacle(seen, kind, kind.name(seen, copy), inventory).ifPresent(found::add);
     if (found.isEmpty()) {
       var owner = FileOwner.of(copy);
       if (owner.pid() != 0 && inventory.nsId(owner.pid()).isEmpty()) {
@@ -44,20 +39,13 @@ final class Obstacles {
     return found;
   }
 
-  private static String lockKind(String line) {
-    return line.contains("FLOCK")
-        ? "file lock (flock)"
-        : line.contains("OFDLCK") ? "file lock (open file description)" : line.contains("LEASE") ? "file lease"
-            : "file lock (POSIX)";
-  }
-
-  /** Reasons that lie in a process's descriptor table: one that is shared between processes, or not by all threads of one. */
+  /** Reasons that lie in a process's descriptor table: one that is shared between processes. */
   static List<Finding> ofTables(List<ProcessRef> processes) {
     var found = new ArrayList<Finding>();
     for (int i = 0; i < processes.size(); i++) {
       int pid = processes.get(i).pid();
       for (int j = i + 1; j < processes.size(); j++) {
-        if (same(pid, processes.get(j).pid(), false)) {
+        if (same(pid, processes.get(j).pid())) {
           found.add(
               new Finding(
                   pid,
@@ -67,30 +55,15 @@ final class Obstacles {
                       + " share one descriptor table (CLONE_FILES), which cannot be carried"));
         }
       }
-      try (var threads = Files.list(Path.of("/proc/" + pid + "/task"))) {
-        for (var thread : threads.toList()) {
-          int tid = Integer.parseInt(thread.getFileName().toString());
-          if (tid != pid && !same(pid, tid, true)) {
-            found.add(
-                new Finding(
-                    pid,
-                    -1,
-                    "private descriptor table",
-                    "thread " + tid + " has a descriptor table of its own (unshare(CLONE_FILES)), which cannot be carried"));
-          }
-        }
-      } catch (IOException | KernelException gone) {
-        // The process ended meanwhile.
-      }
     }
     return found;
   }
 
-  private static boolean same(int a, int b, boolean whenGone) {
+  private static boolean same(int a, int b) {
     try {
       return Kcmp.sameDescriptorTable(a, b);
     } catch (KernelException gone) {
-      return whenGone;
+      return false;
     }
   }
 }

@@ -16,11 +16,28 @@ final class PathFile {
 
   private PathFile() {}
 
+  /** Whether it was made by {@code O_TMPFILE}; whether with {@code O_EXCL}, which forbids to give it a name, the kernel does not tell. */
+  static boolean isTemporary(SeenDescriptor seen) {
+    return (seen.info().statusFlags() & TMPFILE_BIT) != 0;
+  }
+
   /** Why the path does not lead back to the open file; empty when it does. */
   static List<String> obstacles(SeenDescriptor seen, Inventory inventory) {
-    var there = FileStatus.of(inventory.root() + seen.link());
+    if (inventory.otherName(seen).isPresent()) {
+      return List.of();
+    }
+    if (seen.status().type() == FileStatus.S_IFREG && inventory.isOutside(seen)) {
+      return FileStatus.ofLink(seen.link()).filter(seen.status()::sameInode).isPresent()
+          ? List.of()
+          : List.of("it lies outside the container, at " + seen.link() + ", where this host has another file or none");
+    }
+    var there = FileStatus.ofLink(inventory.root() + seen.link());
     if (there.isEmpty()) {
-      return List.of("its path " + seen.link() + " leads nowhere any more, and this kind of file cannot travel by itself");
+      return List.of(
+          seen.status().links() > 0 && seen.link().endsWith(SeenDescriptor.DELETED)
+              ? "its path " + seen.pathWithoutRemark() + " was removed, and none of its " + seen.status().links()
+                  + " other names is in that directory; link it there again"
+              : "its path " + seen.link() + " leads nowhere any more, and this kind of file cannot travel by itself");
     }
     return there.get().sameInode(seen.status())
         ? List.of()
@@ -29,7 +46,19 @@ final class PathFile {
 
   /** @param position where the file offset is */
   static file_entry capture(int id, SeenDescriptor seen, long position, int copy, CaptureSession session) {
-    return entry(id, seen, seen.link(), position, copy, session).build();
+    var entry = entry(id, seen, session.inventory().otherName(seen).orElse(seen.link()), position, copy, session);
+    if (seen.status().type() == FileStatus.S_IFREG && session.inventory().isOutside(seen)) {
+      entry.getRegBuilder().setOutside(true);
+    }
+    return entry.build();
+  }
+
+  /** A file without a name that is made anew on the other side; its name is where it was. */
+  static file_entry removed(int id, SeenDescriptor seen, long position, int copy, CaptureSession session) {
+    var entry = entry(id, seen, seen.pathWithoutRemark(), position, copy, session);
+    var status = seen.status();
+    entry.getRegBuilder().setGhostDev(status.device()).setGhostIno(status.inode()).setGhostUid(status.uid()).setGhostGid(status.gid());
+    return entry.build();
   }
 
   static file_entry.Builder entry(int id, SeenDescriptor seen, String name, long position, int copy, CaptureSession session) {
@@ -52,7 +81,7 @@ final class PathFile {
   /** Looks whether the destination has the file, before anything opens it: opening the wrong thing could wait forever. */
   static void check(reg_file_entry file, StubDescriptors home) {
     var there =
-        FileStatus.of("/proc/" + home.pid() + "/root" + file.getName())
+        FileStatus.ofLink("/proc/" + home.pid() + "/root" + file.getName())
             .orElseThrow(
                 () -> new CheckpointException("the container has " + file.getName()
                     + " open, which does not exist on this host"));
@@ -76,10 +105,14 @@ final class PathFile {
   /** Adds the calls that open it and set the file offset. */
   static void recreate(file_entry file, StubDescriptors home, Recreation recreation) {
     var entry = file.getReg();
-    check(entry, home);
     int slot = recreation.slot(file.getId());
-    home.open(entry.getName(), entry.getFlags() & ~Fd.O_ASYNC, slot);
-    if (entry.getPos() != 0) {
+    if (entry.getOutside()) {
+      home.openAgain(recreation.sentSlot(file, home), entry.getFlags() & ~Fd.O_ASYNC, slot);
+    } else {
+      check(entry, home);
+      home.open(entry.getName(), entry.getFlags() & ~Fd.O_ASYNC, slot);
+    }
+    if (entry.getPos() != 0 && !RegularFile.isPositionedLast(file)) {
       home.need(1, 0);
       home.call(
           "lseek(\"" + entry.getName() + "\", " + entry.getPos() + ")", SyscallNumber.LSEEK, slot, entry.getPos(), Fd.SEEK_SET);

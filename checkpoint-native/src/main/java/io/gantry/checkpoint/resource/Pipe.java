@@ -23,6 +23,11 @@ final class Pipe implements FileKind {
   }
 
   @Override
+  public String how() {
+    return "is made again with its size and what is in it";
+  }
+
+  @Override
   public boolean claims(SeenDescriptor seen, int copy) {
     return seen.link().startsWith("pipe:[");
   }

@@ -5,26 +5,32 @@ import io.gantry.checkpoint.Footprint;
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.FileStatus;
+import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.Sockets;
+import io.gantry.checkpoint.linux.TcpRepair;
 import io.gantry.checkpoint.procfs.ElfBuildId;
 import java.net.InetAddress;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
 
 /** What this host lacks for a container's open and mapped files and its ports. Any one thread. */
 final class Preflight {
+  /** How a connection is told apart from a port. */
+  static final String CONNECTION = "tcp-connection";
+
   private Preflight() {}
 
   /** Every reason against it: files missing, of another type, mode, size or build id, and ports that are taken. */
-  static List<Finding> check(Footprint facts) {
+  static List<Finding> check(Footprint facts, List<Path> coming) {
     var findings = new ArrayList<Finding>();
     for (var fact : facts.mappedFiles()) {
       // The container gets a /proc of its own.
-      if (!fact.path().startsWith("/proc/") && !fact.path().equals("/proc")) {
+      if (!fact.path().startsWith("/proc/") && !fact.path().equals("/proc") && coming.stream().noneMatch(Path.of(fact.path())::startsWith)) {
         file(fact).ifPresent(sentence -> findings.add(new Finding(0, -1, "file", sentence)));
       }
     }
@@ -59,9 +65,45 @@ final class Preflight {
     return Optional.empty();
   }
 
+  /** Tries to make the connection, of which nobody is told. */
+  private static Optional<String> connection(String local, String peer) {
+    var from = parse(local);
+    int socket = Sockets.create(from.family(), Sockets.SOCK_STREAM, 0);
+    try {
+      TcpRepair.set(socket, TcpRepair.ON);
+      long result = Sockets.bind(socket, from.raw());
+      if (result == 0) {
+        result = TcpRepair.connect(socket, parse(peer).raw());
+      }
+      return result == 0
+          ? Optional.empty()
+          : Optional.of(
+              "the container has a TCP connection from %s to %s, and making it here failed with %s; both addresses must be this host's own, and no connection may have them"
+                  .formatted(local, peer, Errno.describe((int) -result)));
+    } catch (KernelException refused) {
+      return Optional.of("the container has TCP connections, and this node may not make any: " + refused.getMessage());
+    } finally {
+      Fd.close(socket);
+    }
+  }
+
+  private static InternetAddress parse(String text) {
+    boolean v6 = text.startsWith("[");
+    int colon = text.lastIndexOf(':');
+    var host = text.substring(v6 ? 1 : 0, v6 ? colon - 1 : colon);
+    return new InternetAddress(
+        v6 ? Sockets.AF_INET6 : Sockets.AF_INET, Integer.parseInt(text.substring(colon + 1)), address(host, v6), 0);
+  }
+
   /** Tries to bind the port, which nobody notices: a TCP socket that does not listen answers nobody. */
   private static Optional<String> port(String port) {
     var words = port.split(" ");
+    if (words.length == 3 && words[0].equals(CONNECTION)) {
+      return connection(words[1], words[2]);
+    }
+    if (words[0].equals("unix") && words.length == 2) {
+      return unixName(words[1]);
+    }
     int colon = words.length == 2 ? words[1].lastIndexOf(':') : -1;
     boolean tcp = words[0].startsWith("tcp");
     if (colon < 0 || !(tcp || words[0].startsWith("udp"))) {
@@ -88,6 +130,22 @@ final class Preflight {
                   .formatted(port, Errno.describe((int) -result)));
     } catch (IllegalArgumentException e) {
       return Optional.of("the source names a port in a way this version does not know: " + port);
+    } finally {
+      Fd.close(socket);
+    }
+  }
+
+  /** An abstract name, which is free again as soon as nobody has it. */
+  private static Optional<String> unixName(String key) {
+    var name = new UnixName(HexFormat.of().parseHex(key));
+    int socket = Sockets.create(Sockets.AF_UNIX, Sockets.SOCK_STREAM, 0);
+    try {
+      long result = Sockets.bind(socket, name.raw());
+      return result == 0
+          ? Optional.empty()
+          : Optional.of(
+              "the container needs the abstract Unix name %s, and binding it here failed with %s"
+                  .formatted(name.text(), Errno.describe((int) -result)));
     } finally {
       Fd.close(socket);
     }

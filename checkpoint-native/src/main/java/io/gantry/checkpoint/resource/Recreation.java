@@ -2,17 +2,23 @@ package io.gantry.checkpoint.resource;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.descriptors_entry;
+import io.gantry.checkpoint.image.fd_types;
 import io.gantry.checkpoint.image.file_entry;
 import io.gantry.checkpoint.image.memfd_inode_entry;
 import io.gantry.checkpoint.image.pipe_content_entry;
 import io.gantry.checkpoint.image.process_descriptors_entry;
+import io.gantry.checkpoint.image.reg_file_entry;
 import io.gantry.checkpoint.linux.Fd;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.Set;
 import java.util.TreeSet;
 
 /**
@@ -21,6 +27,10 @@ import java.util.TreeSet;
  */
 final class Recreation implements AutoCloseable {
   private record Filling(pipe_content_entry content, StubDescriptors home, int writeSlot) {}
+
+  /** Files that need one slot and nothing else. */
+  private static final Set<fd_types> SIMPLE =
+      EnumSet.of(fd_types.EVENTFD, fd_types.EVENTPOLL, fd_types.TIMERFD, fd_types.SIGNALFD, fd_types.INOTIFY, fd_types.FANOTIFY, fd_types.NS);
 
   private final descriptors_entry image;
   private final Map<Integer, file_entry> files = new LinkedHashMap<>();
@@ -31,35 +41,69 @@ final class Recreation implements AutoCloseable {
   private final Map<Integer, pipe_content_entry> pipes = new HashMap<>();
   private final Map<Integer, memfd_inode_entry> memoryFileEntries = new HashMap<>();
   private final Map<Integer, Integer> memoryFiles = new HashMap<>();
+  private final Map<Integer, Integer> gone = new HashMap<>();
   private final List<Integer> ours = new ArrayList<>();
   private final List<Filling> fillings = new ArrayList<>();
+  private final List<TcpRevival.Wanted> connections = new ArrayList<>();
   private final FileContentReceiver received;
   private final Map<FileIdentity, Integer> sharedObjects;
+  private final int anyStub;
+  private final Terminals terminals;
   private final int firstSlot;
   private final int slotLimit;
+  private final UnixConnections unix;
+  private final Collection<StubDescriptors> stubs;
   private int nextSlot;
 
-  Recreation(descriptors_entry image, FileContentReceiver received, Map<FileIdentity, Integer> sharedObjects) {
+  Recreation(
+      descriptors_entry image,
+      FileContentReceiver received,
+      Map<FileIdentity, Integer> sharedObjects,
+      Collection<StubDescriptors> stubs,
+      Terminals terminals) {
+    this.stubs = stubs;
     this.image = image;
+    this.anyStub = stubs.stream().mapToInt(StubDescriptors::pid).findFirst().orElse(0);
     this.received = received;
     this.sharedObjects = sharedObjects;
+    this.terminals = terminals;
     image.getFileList().forEach(file -> files.put(file.getId(), file));
     image.getPipeList().forEach(pipe -> pipes.put(pipe.getHeader().getPipeId(), pipe));
     image.getMemfdList().forEach(memfd -> memoryFileEntries.put((int) memfd.getInodeId(), memfd));
     for (var process : image.getProcessList()) {
       for (var descriptor : process.getFdList()) {
-        var file = file(descriptor.getId());
-        if (kinds.putIfAbsent(file.getId(), FileKinds.of(file)) == null) {
-          groups.computeIfAbsent(kinds.get(file.getId()).group(file), group -> new ArrayList<>(2)).add(file);
-        }
+        add(descriptor.getId());
       }
     }
-    // Each file, both ends of each pipe, what is sent to each stub, and a few.
-    int slotCount = kinds.size() * 4 + image.getProcessCount() + 16;
+    // Files that only a message holds.
+    for (var message : image.getQueueList()) {
+      message.getHeader().getScmList().forEach(scm -> scm.getRightsList().forEach(this::add));
+    }
+    // Each file, both ends of each pipe, what is sent to each stub, and a few. Sets of thousands are of simple files, and numbers may be scarce.
+    int slotCount = image.getProcessCount() * 2 + image.getQueueCount() * 2 + 16;
+    for (int id : kinds.keySet()) {
+      slotCount += SIMPLE.contains(files.get(id).getType()) ? 1 : 4;
+    }
     firstSlot = gap(image, slotCount);
     slotLimit = firstSlot + slotCount;
     nextSlot = firstSlot;
     kinds.keySet().forEach(id -> slots.put(id, nextSlot++));
+    unix = new UnixConnections(this);
+  }
+
+  private void add(int fileId) {
+    var file = file(fileId);
+    if (kinds.putIfAbsent(fileId, FileKinds.of(file)) == null) {
+      groups.computeIfAbsent(kinds.get(fileId).group(file), group -> new ArrayList<>(2)).add(file);
+    }
+  }
+
+  UnixConnections unix() {
+    return unix;
+  }
+
+  Collection<StubDescriptors> stubs() {
+    return stubs;
   }
 
   /** The lowest run of numbers that no process and no epoll instance uses, above those that are created at. */
@@ -148,9 +192,35 @@ final class Recreation implements AutoCloseable {
     }
   }
 
+  /** Connects a TCP socket once the stubs have made all of them. */
+  void connectLater(file_entry file, StubDescriptors home, OptionalInt spareSlot) {
+    connections.add(new TcpRevival.Wanted(file.getIsk(), home, slot(file.getId()), spareSlot));
+  }
+
+  void connect() {
+    if (!connections.isEmpty()) {
+      TcpRevival.run(image, connections);
+    }
+  }
+
   /** Our descriptor of a deleted file whose content has come. */
   int receivedFile(FileIdentity identity, file_entry file) {
     return received.descriptor(identity, file.getReg());
+  }
+
+  /** Our descriptor of a file that lies outside the container. */
+  int outsideFile(reg_file_entry entry) {
+    return received.outside(entry);
+  }
+
+  /** Our descriptor of a directory that has no name any more. */
+  int removedDirectory(reg_file_entry entry) {
+    return received.directory(entry);
+  }
+
+  /** Our descriptor, open both ways, of a FIFO that has no name any more. */
+  int removedFifo(reg_file_entry entry) {
+    return received.fifo(entry);
   }
 
   /** Our descriptor of a memory file: the one that was made for its pages, or a new one. */
@@ -172,6 +242,20 @@ final class Recreation implements AutoCloseable {
         });
   }
 
+  /** Our descriptor of a process that is gone; files that meant one process get descriptors of one. */
+  int goneProcess(file_entry file) {
+    if (!gone.containsKey(file.getId())) {
+      long ino = file.getPidfd().getIno();
+      var same = files.values().stream().filter(other -> other.hasPidfd() && other.getPidfd().getIno() == ino).toList();
+      var descriptors = PidFd.ofGoneProcess(same, anyStub);
+      ours.addAll(descriptors);
+      for (int i = 0; i < same.size(); i++) {
+        gone.put(same.get(i).getId(), descriptors.get(i));
+      }
+    }
+    return gone.get(file.getId());
+  }
+
   /** After every opening: final size and seals. */
   void sealMemoryFiles() {
     memoryFiles.forEach((id, fd) -> SharedObjects.seal(fd, memoryFileEntries.get(id)));
@@ -191,6 +275,10 @@ final class Recreation implements AutoCloseable {
     int slot = freshSlot();
     sentSlots.put(key, slot);
     return Optional.of(slot);
+  }
+
+  Terminals terminals() {
+    return terminals;
   }
 
   descriptors_entry image() {

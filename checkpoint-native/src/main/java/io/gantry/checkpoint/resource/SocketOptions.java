@@ -6,13 +6,15 @@ import io.gantry.checkpoint.image.socket_option_entry;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.Sockets;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * Socket options. Those that CRIU has fields for are always recorded; all others only when they differ from those of a new
@@ -29,16 +31,16 @@ final class SocketOptions {
   private static final int SO_KEEPALIVE = 9;
   private static final int SO_OOBINLINE = 10;
   private static final int SO_PRIORITY = 12;
-  private static final int SO_LINGER = 13;
+  static final int SO_LINGER = 13;
   static final int SO_REUSEPORT = 15;
   private static final int SO_PASSCRED = 16;
   private static final int SO_RCVLOWAT = 18;
   private static final int SO_RCVTIMEO = 20;
   private static final int SO_SNDTIMEO = 21;
-  private static final int SO_SNDBUFFORCE = 32;
-  private static final int SO_RCVBUFFORCE = 33;
+  static final int SO_SNDBUFFORCE = 32;
+  static final int SO_RCVBUFFORCE = 33;
   private static final int SO_MARK = 36;
-  private static final int SO_BUF_LOCK = 72;
+  static final int SO_BUF_LOCK = 72;
   private static final int SNDBUF_LOCK = 1;
   private static final int RCVBUF_LOCK = 2;
   static final int IPV6_V6ONLY = 26;
@@ -59,21 +61,42 @@ final class SocketOptions {
    */
   private static final int[] IPV6 = {16, 18, 19, 23, 25, 49, 51, 66, 67, 73, 75, 78};
   /**
-   * TCP_NODELAY, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, CONGESTION,
-   * USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT, FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE.
+   * TCP_NODELAY, MAXSEG, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, CONGESTION,
+   * THIN_LINEAR_TIMEOUTS, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT, SAVE_SYN, FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE, INQ, RTO_MAX_MS.
    */
-  private static final int[] TCP = {1, 3, 4, 5, 6, 7, 8, 9, 10, 13, 18, 23, 25, 30, 34};
+  private static final int[] TCP = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 16, 18, 23, 25, 27, 30, 34, 36, 44};
+
+  /** SO_PASSSEC, PASSPIDFD, PASSRIGHTS. */
+  private static final int[] UNIX = {34, 76, 83};
+  private static final int SO_ATTACH_FILTER = 26;
+  private static final int SO_LOCK_FILTER = 44;
+
+  /**
+   * NETLINK_PKTINFO, BROADCAST_ERROR, NO_ENOBUFS, LISTEN_ALL_NSID, CAP_ACK, EXT_ACK, GET_STRICT_CHK ({@code linux/netlink.h}).
+   */
+  private static final int[] NETLINK = {3, 4, 5, 8, 10, 11, 12};
+
+  private static final int SOL_NETLINK = 270;
 
   private record Option(int level, int name) {}
 
+  /** IP_HDRINCL, ICMP_FILTER at SOL_RAW, IPV6_HDRINCL, IPV6_CHECKSUM at SOL_RAW, ICMP6_FILTER at SOL_ICMPV6. */
+  private static final List<Option> RAW =
+      List.of(
+          new Option(Sockets.IPPROTO_IP, 3),
+          new Option(255, 1),
+          new Option(Sockets.IPPROTO_IPV6, 36),
+          new Option(255, 7),
+          new Option(58, 1));
+
   /** What a new socket has. */
-  record Defaults(Map<Option, ByteString> values) {
+  record Defaults(Map<Option, Optional<MemorySegment>> values) {
     static Defaults measure(int family, int type, int protocol) {
       int fresh = Sockets.create(family, type, protocol);
       try {
-        var values = new HashMap<Option, ByteString>();
-        for (var option : others(family, protocol)) {
-          Sockets.option(fresh, option.level, option.name).ifPresent(value -> values.put(option, ByteString.copyFrom(value)));
+        var values = new LinkedHashMap<Option, Optional<MemorySegment>>();
+        for (var option : others(family, type, protocol)) {
+          values.put(option, Sockets.option(fresh, option.level, option.name).map(MemorySegment::ofArray));
         }
         return new Defaults(values);
       } finally {
@@ -84,14 +107,22 @@ final class SocketOptions {
 
   private SocketOptions() {}
 
-  private static List<Option> others(int family, int protocol) {
+  private static List<Option> others(int family, int type, int protocol) {
     var all = new ArrayList<Option>();
     Arrays.stream(SOCKET).forEach(name -> all.add(new Option(Sockets.SOL_SOCKET, name)));
-    if (family != Sockets.AF_UNIX) {
+    if (family == Sockets.AF_UNIX) {
+      Arrays.stream(UNIX).forEach(name -> all.add(new Option(Sockets.SOL_SOCKET, name)));
+    }
+    if (family == Sockets.AF_INET || family == Sockets.AF_INET6) {
       Arrays.stream(IPV4).forEach(name -> all.add(new Option(Sockets.IPPROTO_IP, name)));
     }
     if (family == Sockets.AF_INET6) {
       Arrays.stream(IPV6).forEach(name -> all.add(new Option(Sockets.IPPROTO_IPV6, name)));
+    }
+    if (family == Sockets.AF_NETLINK) {
+      Arrays.stream(NETLINK).forEach(name -> all.add(new Option(SOL_NETLINK, name)));
+    } else if (type == Sockets.SOCK_RAW && family != Sockets.AF_PACKET) {
+      all.addAll(RAW);
     }
     if (protocol == Sockets.IPPROTO_TCP) {
       Arrays.stream(TCP).forEach(name -> all.add(new Option(Sockets.IPPROTO_TCP, name)));
@@ -121,7 +152,7 @@ final class SocketOptions {
             .setSoBufLock(number(copy, SO_BUF_LOCK));
     if (family == Sockets.AF_UNIX) {
       entry.setSoPasscred(number(copy, SO_PASSCRED) != 0);
-    } else {
+    } else if (family == Sockets.AF_INET || family == Sockets.AF_INET6) {
       entry.setSoReuseport(number(copy, SO_REUSEPORT) != 0);
     }
     // struct linger: on, seconds
@@ -129,17 +160,28 @@ final class SocketOptions {
     if (linger.getInt(0) != 0) {
       entry.setSoLinger(linger.getInt(4));
     }
-    var defaults = session.socketDefaults(family, type, protocol).values();
-    for (var option : others(family, protocol)) {
-      Sockets.option(copy, option.level, option.name)
-          .map(ByteString::copyFrom)
-          .filter(value -> !value.equals(defaults.get(option)))
-          .ifPresent(
-              value ->
-                  entry.addOther(
-                      socket_option_entry.newBuilder().setLevel(option.level).setName(option.name).setValue(value)));
-    }
+    session.socketDefaults(family, type, protocol).values().forEach((option, usual) -> {
+      if (usual.isEmpty() || !Sockets.hasOption(copy, option.level, option.name, usual.get())) {
+        Sockets.option(copy, option.level, option.name)
+            .ifPresent(
+                value ->
+                    entry.addOther(
+                        socket_option_entry.newBuilder().setLevel(option.level).setName(option.name).setValue(ByteString.copyFrom(value))));
+      }
+    });
+    filter(copy, entry);
     return entry.build();
+  }
+
+  private static void filter(int copy, sk_opts_entry.Builder entry) {
+    long instructions = Sockets.filterLength(copy);
+    if (instructions > 0) {
+      var code = numbers(Sockets.filter(copy, (int) instructions));
+      while (code.hasRemaining()) {
+        entry.addSoFilter(code.getLong());
+      }
+      entry.setSoLockFilter(number(copy, SO_LOCK_FILTER) != 0);
+    }
   }
 
   private static int number(int copy, int name) {
@@ -167,7 +209,6 @@ final class SocketOptions {
     }
     setTimeout(home, slot, SO_SNDTIMEO, options.getSoSndTmoSec(), options.getSoSndTmoUsec());
     setTimeout(home, slot, SO_RCVTIMEO, options.getSoRcvTmoSec(), options.getSoRcvTmoUsec());
-    setUnless(0, home, slot, SO_PRIORITY, options.getSoPriority());
     setUnless(1, home, slot, SO_RCVLOWAT, options.hasSoRcvlowat() ? options.getSoRcvlowat() : 1);
     setUnless(0, home, slot, SO_MARK, options.getSoMark());
     setUnless(0, home, slot, SO_PASSCRED, options.getSoPasscred() ? 1 : 0);
@@ -182,6 +223,28 @@ final class SocketOptions {
     }
     for (var other : options.getOtherList()) {
       set(home, slot, other.getLevel(), other.getName(), other.getValue().toByteArray());
+    }
+    // After the type of service, which sets it.
+    setUnless(0, home, slot, SO_PRIORITY, options.getSoPriority());
+    if (options.getSoPriority() == 0 && options.getOtherCount() > 0) {
+      set(home, slot, SO_PRIORITY, 0);
+    }
+    if (options.getSoFilterCount() > 0) {
+      attach(options, slot, home);
+    }
+  }
+
+  private static void attach(sk_opts_entry options, int slot, StubDescriptors home) {
+    var code = ByteBuffer.allocate(8 * options.getSoFilterCount()).order(ByteOrder.LITTLE_ENDIAN);
+    options.getSoFilterList().forEach(code::putLong);
+    home.need(2, code.capacity() + 64);
+    // struct sock_fprog: instructions (2 bytes, 6 unused), address
+    var program = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN);
+    program.putLong(options.getSoFilterCount()).putLong(home.bytes(code.array()));
+    long at = home.bytes(program.array());
+    home.call("setsockopt(SO_ATTACH_FILTER)", SyscallNumber.SETSOCKOPT, slot, Sockets.SOL_SOCKET, SO_ATTACH_FILTER, at, 16);
+    if (options.getSoLockFilter()) {
+      set(home, slot, SO_LOCK_FILTER, 1);
     }
   }
 

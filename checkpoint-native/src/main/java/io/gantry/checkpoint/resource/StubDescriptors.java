@@ -5,6 +5,8 @@ import io.gantry.checkpoint.linux.Pidfd;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.RemoteTask;
+import io.gantry.checkpoint.tracee.Together;
+import java.util.Collection;
 
 /**
  * The descriptor table of one stub while it is being filled. Calls are collected into batches; {@link #flush} runs what is left.
@@ -32,9 +34,17 @@ final class StubDescriptors implements AutoCloseable {
     return nsPid;
   }
 
-  /** As the host counts. */
+  RemoteTask task() {
+    return task;
+  }
+
+  /** Of the process or thread whose table it is, as the host counts. */
   int pid() {
-    return task.pid();
+    return task.tid();
+  }
+
+  private boolean isThread() {
+    return task.tid() != task.pid();
   }
 
   /**
@@ -61,6 +71,11 @@ final class StubDescriptors implements AutoCloseable {
     return batch.bytes(content);
   }
 
+  /** Puts a path and its final zero byte into the batch; up to three bytes for each character, and 16. */
+  long path(String path) {
+    return batch.string(path);
+  }
+
   long reserve(int size) {
     return batch.reserve(size);
   }
@@ -78,9 +93,9 @@ final class StubDescriptors implements AutoCloseable {
     park(call("open(\"" + path + "\")", SyscallNumber.OPENAT, Fd.AT_FDCWD, batch.string(path), safe, 0), slot);
   }
 
-  /** Opens what lies in a slot once more, with its own position and flags, into another slot; a unit of its own. */
+  /** Opens what lies in a slot once more, with its own position and flags, into another slot; a unit of its own. The way there is a link. */
   void openAgain(int source, int flags, int slot) {
-    open("/proc/self/fd/" + source, flags, slot);
+    open("/proc/thread-self/fd/" + source, flags & ~Fd.O_NOFOLLOW, slot);
   }
 
   /** Runs what was collected. */
@@ -92,10 +107,25 @@ final class StubDescriptors implements AutoCloseable {
     }
   }
 
+  /** Runs what was collected for each of them, at the same time; none may need what another one does. */
+  static void flushAll(Collection<StubDescriptors> stubs) {
+    var together = new Together(Together.USUALLY);
+    for (var stub : stubs) {
+      if (stub.batch != null && !stub.isThread()) {
+        var full = stub.batch;
+        stub.batch = null;
+        together.add(stub.task, full);
+      }
+    }
+    together.finish();
+    // They run their calls in the same place as their process.
+    stubs.stream().filter(StubDescriptors::isThread).forEach(StubDescriptors::flush);
+  }
+
   /** Our own copy of one of the stub's descriptors; the caller closes it. Everything collected has been run. */
   int take(int fd) {
     if (pidfd < 0) {
-      pidfd = Pidfd.open(pid());
+      pidfd = Pidfd.open(pid(), Pidfd.THREAD);
     }
     return Pidfd.getfd(pidfd, fd);
   }

@@ -8,7 +8,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A TCP socket that listens, or that was never connected. Connections are refused. */
+/** A TCP socket that listens, or that was never connected; {@link TcpConnection} is for the others. */
 final class TcpSocket implements FileKind {
   /** {@code linux/tcp.h}; offsets of {@code struct tcp_info} there. */
   private static final int TCP_INFO = 11;
@@ -25,9 +25,13 @@ final class TcpSocket implements FileKind {
   public String name(SeenDescriptor seen, int copy) {
     return switch (info(copy).get(STATE)) {
       case InternetSocket.LISTEN -> "listening TCP socket";
-      case InternetSocket.CLOSE -> wasConnected(info(copy)) ? "TCP connection" : "TCP socket";
-      default -> "TCP connection";
+      default -> wasConnected(info(copy)) ? "TCP connection" : "TCP socket";
     };
+  }
+
+  @Override
+  public String how() {
+    return "is made again with its options, bound and listening as it was";
   }
 
   @Override
@@ -54,8 +58,11 @@ final class TcpSocket implements FileKind {
     var local = InternetAddress.parse(Sockets.localAddress(copy)).text();
     switch (info.get(STATE)) {
       case InternetSocket.LISTEN -> {
-        if (info.getInt(UNACKED) != 0) {
-          found.add("%d connections to %s wait to be accepted, and cannot be carried".formatted(info.getInt(UNACKED), local));
+        int waiting = info.getInt(UNACKED);
+        if (waiting != 0 && inventory.tcpEnds().waitingAt(seen.status().inode()) != waiting) {
+          found.add(
+              "%d connections to %s wait to be accepted, and only those from the container's own processes that have sent nothing can be carried"
+                  .formatted(waiting, local));
         }
       }
       case InternetSocket.CLOSE -> {
@@ -63,10 +70,7 @@ final class TcpSocket implements FileKind {
           found.add("it was connected from " + local + " and is not closed yet");
         }
       }
-      default -> {
-        var peer = Sockets.peerAddress(copy).map(raw -> InternetAddress.parse(raw).text()).orElse("somebody");
-        found.add("it is connected from " + local + " to " + peer + ", and connections cannot be carried");
-      }
+      default -> found.add("it is in state " + info.get(STATE) + " of net/tcp_states.h, which cannot be carried");
     }
     return found;
   }

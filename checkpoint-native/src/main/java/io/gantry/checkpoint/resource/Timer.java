@@ -28,6 +28,11 @@ final class Timer implements FileKind {
   }
 
   @Override
+  public String how() {
+    return "is made again with the time it had left";
+  }
+
+  @Override
   public boolean claims(SeenDescriptor seen, int copy) {
     return seen.isAnonymous("[timerfd]");
   }

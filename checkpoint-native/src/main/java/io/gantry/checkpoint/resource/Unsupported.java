@@ -5,9 +5,47 @@ import io.gantry.checkpoint.image.file_entry;
 import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.linux.Sockets;
 import java.util.List;
+import java.util.Map;
 
 /** Everything else, refused by name. */
 final class Unsupported implements FileKind {
+  /** By the names that the kernel gives to anonymous files: what cannot be carried in them. */
+  private static final Map<String, String> REASONS =
+      Map.of(
+          "io_uring", "it is an io_uring, whose requests on their way and registered files the kernel shows nobody",
+          "userfaultfd", "it is a userfaultfd: pages that the program itself would have to bring cannot be told from pages that it has not",
+          "perf_event", "it is a perf event, which counts on this host's processors",
+          "bpf-map", "it is a BPF map, which programs in this host's kernel may share",
+          "bpf-prog", "it is a BPF program, which is part of this host's kernel",
+          "bpf_link", "it is a BPF link, which ties a program to this host's kernel",
+          "landlock-ruleset", "it is a Landlock rule set, whose rules the kernel shows nobody",
+          "kvm-vm", "it is a KVM virtual machine, whose state is in this host's kernel");
+  /** {@code linux/in.h}. */
+  private static final Map<Integer, String> PROTOCOLS =
+      Map.of(33, "DCCP socket", 132, "SCTP socket", 262, "MPTCP socket", 256, "SMC socket");
+
+  /** {@code bits/socket.h}. */
+  private static final Map<Integer, String> FAMILIES =
+      Map.ofEntries(
+          Map.entry(3, "AX.25 socket"),
+          Map.entry(15, "key management socket"),
+          Map.entry(21, "RDS socket"),
+          Map.entry(24, "PPPoX socket"),
+          Map.entry(26, "LLC socket"),
+          Map.entry(29, "CAN socket"),
+          Map.entry(30, "TIPC socket"),
+          Map.entry(31, "Bluetooth socket"),
+          Map.entry(33, "RxRPC socket"),
+          Map.entry(36, "IEEE 802.15.4 socket"),
+          Map.entry(38, "kernel crypto socket (AF_ALG)"),
+          Map.entry(39, "NFC socket"),
+          Map.entry(Sockets.AF_VSOCK, "vsock socket"),
+          Map.entry(41, "KCM socket"),
+          Map.entry(42, "QRTR socket"),
+          Map.entry(43, "SMC socket"),
+          Map.entry(44, "XDP socket"),
+          Map.entry(45, "MCTP socket"));
+
   @Override
   public String name(SeenDescriptor seen, int copy) {
     if (seen.link().startsWith("anon_inode:")) {
@@ -16,10 +54,6 @@ final class Unsupported implements FileKind {
     }
     if (seen.isSocket()) {
       return socket(copy);
-    }
-    int colon = seen.link().indexOf(":[");
-    if (colon > 0) {
-      return seen.link().startsWith("pidfd:") ? "pidfd" : seen.link().substring(0, colon) + " namespace";
     }
     return switch (seen.status().type()) {
       case FileStatus.S_IFBLK -> "block device";
@@ -31,14 +65,16 @@ final class Unsupported implements FileKind {
 
   private static String socket(int copy) {
     int family = Sockets.intOption(copy, Sockets.SOL_SOCKET, Sockets.SO_DOMAIN);
-    int type = Sockets.intOption(copy, Sockets.SOL_SOCKET, Sockets.SO_TYPE);
-    boolean internet = family == Sockets.AF_INET || family == Sockets.AF_INET6;
-    return switch (family) {
-      case Sockets.AF_NETLINK -> "netlink socket";
-      case Sockets.AF_PACKET -> "packet socket";
-      case Sockets.AF_VSOCK -> "vsock socket";
-      default -> internet && type == Sockets.SOCK_RAW ? "raw socket" : "socket of an unusual kind";
-    };
+    int protocol = Sockets.intOption(copy, Sockets.SOL_SOCKET, Sockets.SO_PROTOCOL);
+    if (family == Sockets.AF_INET || family == Sockets.AF_INET6) {
+      return PROTOCOLS.getOrDefault(protocol, "socket of an unusual Internet protocol");
+    }
+    return FAMILIES.getOrDefault(family, "socket of an unusual kind");
+  }
+
+  @Override
+  public String how() {
+    return "";
   }
 
   @Override
@@ -55,6 +91,10 @@ final class Unsupported implements FileKind {
       return List.of(
           "it is a %s (family %d, type %d, protocol %d), which cannot be carried".formatted(socket(copy), family, type,
               protocol));
+    }
+    var reason = REASONS.get(name(seen, copy));
+    if (reason != null) {
+      return List.of(reason + "; the program has to close it first");
     }
     return List.of("it is open as " + seen.link() + ", a kind of file that cannot be carried; the program has to close it first");
   }

@@ -30,7 +30,11 @@ final class InterruptedCall {
           SyscallNumber.EPOLL_WAIT,
           SyscallNumber.EPOLL_PWAIT,
           SyscallNumber.EPOLL_PWAIT2,
+          SyscallNumber.IO_GETEVENTS,
+          SyscallNumber.IO_PGETEVENTS,
           SyscallNumber.RT_SIGTIMEDWAIT,
+          SyscallNumber.SEMOP,
+          SyscallNumber.SEMTIMEDOP,
           // With a time-out on the socket (SO_RCVTIMEO, SO_SNDTIMEO).
           SyscallNumber.READ,
           SyscallNumber.READV,

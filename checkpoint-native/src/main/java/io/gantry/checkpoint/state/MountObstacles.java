@@ -9,11 +9,13 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * Mounts of a container beyond what every container is born with: those of the host, a {@code /proc} of its own, and its directory at
- * {@code /run/gantry}. Others would be missing on the other host. What the host has mounted since is no obstacle.
+ * Mounts of a container beyond what every container is born with: those of the host, a {@code /proc}, a {@code /dev/pts} and a {@code /dev/shm} of
+ * its own, and its directory at {@code /run/gantry}. Others would be missing on the other host. What the host has mounted since is no obstacle.
  */
 final class MountObstacles {
   private static final String OWN_PROC = "/proc";
+  private static final String OWN_TERMINALS = "/dev/pts";
+  private static final String OWN_SHARED_MEMORY = "/dev/shm";
   private static final String OWN_DIRECTORY = "/run/gantry";
 
   private MountObstacles() {}
@@ -32,6 +34,8 @@ final class MountObstacles {
     container.forEach(
         (point, what) -> {
           boolean own = point.equals(OWN_PROC) || point.startsWith(OWN_PROC + "/") || point.equals(OWN_DIRECTORY);
+          own |= point.equals(OWN_TERMINALS) && isOwn(point, what, host, "devpts");
+          own |= point.equals(OWN_SHARED_MEMORY) && isOwn(point, what, host, "tmpfs");
           if (!own && !what.equals(host.get(point))) {
             findings.add(
                 new Finding(
@@ -44,6 +48,13 @@ final class MountObstacles {
           }
         });
     return findings;
+  }
+
+  /** One whole instance of a file system on top of what the host has there, which the host has nowhere. */
+  private static boolean isOwn(String point, List<String> what, Map<String, List<String>> host, String type) {
+    return what.size() <= host.getOrDefault(point, List.of()).size() + 1
+        && what.getLast().matches(type + " [0-9]+:[0-9]+/")
+        && host.values().stream().noneMatch(mounted -> mounted.contains(what.getLast()));
   }
 
   private static Map<String, List<String>> mounts(String file) throws NoSuchFileException {

@@ -12,13 +12,18 @@ final class NamespaceObstacles {
   /** The container's own; the second ones are those that new children would get. */
   private static final List<String> CONTAINER = List.of("pid", "pid_for_children", "mnt", "ipc", "uts");
   /** Those that the container shares with this agent. */
-  private static final List<String> HOST = List.of("user", "net", "time", "time_for_children", "cgroup");
+  private static final List<String> HOST = List.of("user", "cgroup");
+  /** The container's own, or the agent's where it shares the agent's pid namespace; the second is the one that new children would get. */
+  private static final List<String> EITHER = List.of("time", "time_for_children", "net");
 
   private final int root;
+  private final boolean inRuntime;
   private final List<Finding> findings;
 
-  NamespaceObstacles(int root, List<Finding> findings) {
+  /** @param inRuntime whether a runtime has made the container, who then makes its cgroup namespace too */
+  NamespaceObstacles(int root, boolean inRuntime, List<Finding> findings) {
     this.root = root;
+    this.inRuntime = inRuntime;
     this.findings = findings;
   }
 
@@ -26,14 +31,21 @@ final class NamespaceObstacles {
     for (String kind : CONTAINER) {
       compare(pid, kind, root, "the container's first process");
     }
+    int agent = (int) ProcessHandle.current().pid();
     for (String kind : HOST) {
-      compare(pid, kind, (int) ProcessHandle.current().pid(), "the agent");
+      boolean own = inRuntime && kind.equals("cgroup");
+      compare(pid, kind, own ? root : agent, own ? "the container's first process" : "the agent");
+    }
+    var inside = link(root, "pid");
+    boolean own = inside != null && !inside.equals(link(agent, "pid"));
+    for (String kind : EITHER) {
+      compare(pid, kind, own ? root : agent, own ? "the container's first process" : "the agent");
     }
   }
 
   private void compare(int pid, String kind, int other, String whose) throws IOException {
     var here = link(pid, kind);
-    var there = link(other, kind.equals("pid_for_children") ? "pid" : kind);
+    var there = link(other, kind.replace("_for_children", ""));
     if (here != null && there != null && !here.equals(there)) {
       findings.add(
           new Finding(

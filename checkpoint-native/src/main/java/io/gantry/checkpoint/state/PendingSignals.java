@@ -15,7 +15,8 @@ import java.util.List;
 final class PendingSignals {
   private static final int SIG_SETMASK = 2;
   private static final int SIGSET_BYTES = 8;
-  private static final int AT_ONCE = 16;
+  /** Most signals that {@link #restoreMost} leaves. */
+  static final int AT_ONCE = 16;
   private static final int DRAIN_MAX = 16;
 
   private PendingSignals() {}
@@ -28,17 +29,15 @@ final class PendingSignals {
   }
 
   /**
-   * Blocks every signal and takes away those that building the stub has left behind, such as SIGCHLD from helpers: what is pending
+   * Adds calls that block every signal and take away those that building the stub has left behind, such as SIGCHLD from helpers: what is pending
    * afterwards is only what was captured.
    */
-  static void blockAndDrain(RemoteTask task) {
-    var batch = task.newBatch();
+  static void blockAndDrain(CallBatch batch) {
     long all = block(batch);
     long noTime = batch.reserve(16);
     for (int i = 0; i < DRAIN_MAX; i++) {
       batch.attempt("rt_sigtimedwait", SyscallNumber.RT_SIGTIMEDWAIT, all, 0, noTime, SIGSET_BYTES);
     }
-    task.run(batch);
   }
 
   /** @param process the container's process id; @param thread the container's thread id, or 0 for signals of the whole process */

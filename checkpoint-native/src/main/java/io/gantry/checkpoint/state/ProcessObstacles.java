@@ -7,16 +7,21 @@ import io.gantry.checkpoint.procfs.PosixTimers;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.procfs.TaskStatus;
+import io.gantry.checkpoint.tracee.SeccompSuspension;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 
 /** What one process has that cannot be carried. */
 final class ProcessObstacles {
-  private static final int CLOCK_THREAD_CPUTIME = 3;
+  /** {@code CPUCLOCK_PERTHREAD_MASK} and the bits below the id in the number of a CPU clock. */
+  private static final int CLOCK_OF_THREAD = 4;
+
+  private static final int CLOCK_ID_SHIFT = 3;
   /** {@code EI_CLASS} and {@code ELFCLASS32} of {@code elf(5)}. */
   private static final int ELF_CLASS_AT = 4;
   private static final int ELF_CLASS_32 = 1;
@@ -37,14 +42,15 @@ final class ProcessObstacles {
     var status = TaskStatus.ofProcess(pid);
     var threads = ProcText.numbers("/proc/" + pid + "/task");
     if (status.state() == 'Z') {
-      if (threads.size() > 1) {
-        add("ended main thread", "its main thread has ended while others run on; such a process cannot be recreated");
-      }
       return;
     }
     for (int tid : threads) {
       try {
-        thread(TaskStatus.ofThread(pid, tid), tid);
+        var its = TaskStatus.ofThread(pid, tid);
+        if (its.state() != 'Z') {
+          thread(its, tid);
+          root(tid);
+        }
       } catch (NoSuchFileException | KernelException e) {
         if (tid == pid || Files.exists(Path.of("/proc/" + pid + "/task/" + tid))) {
           throw e;
@@ -53,17 +59,19 @@ final class ProcessObstacles {
       }
     }
     terminal();
-    directories();
+    if (Files.exists(Path.of("/proc/" + pid + "/autogroup"))) {
+      autogroup();
+    }
     program();
-    timers();
+    timers(threads);
     if (status.number("CoreDumping") != 0) {
       add("core dump", "it is writing a core dump and will end; wait for that");
     }
   }
 
   private void thread(TaskStatus status, int tid) {
-    if (status.number("Seccomp") != 0) {
-      add("seccomp filter", "thread " + tid + " runs under a seccomp filter; start the program without one");
+    if (status.number("Seccomp") != 0 && !SeccompSuspension.isPossible()) {
+      add("seccomp filter", "thread " + tid + " runs under a seccomp filter, and so does this agent, which therefore may not see it; start the agent without one");
     }
     long tracer = status.number("TracerPid");
     if (tracer != 0 && tracer != ProcessHandle.current().pid()) {
@@ -72,26 +80,40 @@ final class ProcessObstacles {
     if (status.text("x86_Thread_features").contains("shstk")) {
       add("shadow stack", "thread " + tid + " has a shadow stack; start the program with GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK");
     }
-    if (tid != pid && !Kcmp.sameFileSystemContext(pid, tid)) {
-      add("thread with its own directory", "thread " + tid + " has a working directory or umask of its own (unshare(CLONE_FS))");
-    }
   }
 
+  /** Pseudo-terminals can be carried; whether its master is in the container, the descriptors tell. */
   private void terminal() throws IOException {
-    if (TaskStat.ofProcess(pid).terminal() != 0) {
-      add("controlling terminal", "it has a controlling terminal; start it with setsid(1) and without a terminal");
+    var stat = TaskStat.ofProcess(pid);
+    if (stat.terminal() != 0 && stat.pseudoTerminal() == 0) {
+      add("controlling terminal", "its controlling terminal is one of this host's devices; start it with setsid(1) and without a terminal");
     }
   }
 
-  private void directories() throws IOException {
-    for (String link : List.of("cwd", "root")) {
-      String path = Files.readSymbolicLink(Path.of("/proc/" + pid + "/" + link)).toString();
-      if (path.endsWith(" (deleted)")) {
-        add(
-            "deleted directory",
-            "its %s directory %s was deleted; let it change to another one".formatted(link.equals("cwd") ? "working" : "root", path));
-      }
+  /** Threads may have a root directory of their own. */
+  private void root(int tid) throws IOException {
+    if (tid != pid && Kcmp.sameFileSystemContext(pid, tid)) {
+      return;
     }
+    String path = Files.readSymbolicLink(Path.of("/proc/" + pid + "/task/" + tid + "/root")).toString();
+    if (path.endsWith(" (deleted)")) {
+      add("deleted directory", "the root directory %s of thread %d was deleted; end it and start it with another one".formatted(path, tid));
+    }
+  }
+
+  private void autogroup() throws IOException {
+    String group = ProcText.read("/proc/" + pid + "/autogroup").strip();
+    if (hasWeight(group)) {
+      add("autogroup", "its session has a scheduling group of another nice value (" + group + ", /proc/PID/autogroup); set that to 0");
+    }
+  }
+
+  /**
+   * Whether a line of /proc/PID/autogroup tells of a group that is not weighted as any other. It is empty for a process in the default
+   * group, where whatever was started before the first setsid(2) of this host is (sched(7); kernel/sched/autogroup.c).
+   */
+  static boolean hasWeight(String autogroup) {
+    return !autogroup.isEmpty() && !autogroup.endsWith(" nice 0");
   }
 
   private void program() throws IOException {
@@ -103,12 +125,36 @@ final class ProcessObstacles {
     }
   }
 
-  private void timers() throws IOException {
+  private void timers(List<Integer> threads) throws IOException {
     for (PosixTimers.Timer timer : PosixTimers.of(pid)) {
-      // Negative: the CPU clock of some process or thread, by its id (kernel/time/posix-cpu-timers.c).
-      if (timer.clock() == CLOCK_THREAD_CPUTIME || timer.clock() < 0) {
-        add("CPU-time timer", "POSIX timer " + timer.id() + " measures the CPU time of one thread or of another process");
+      // Negative: a CPU clock; the inverted id of its thread or process, then three bits (include/linux/posix-timers_types.h).
+      if (timer.clock() >= 0) {
+        continue;
+      }
+      int whose = ~(timer.clock() >> CLOCK_ID_SHIFT);
+      boolean ofThread = (timer.clock() & CLOCK_OF_THREAD) != 0;
+      if (whose == 0 && ofThread && threads.size() > 1) {
+        add(
+            "CPU-time timer",
+            "POSIX timer %d measures the CPU time of the thread that made it (CLOCK_THREAD_CPUTIME_ID), and which of the %d that is cannot be found out; let"
+                    .formatted(timer.id(), threads.size())
+                + " the program use pthread_getcpuclockid(3)");
+      } else if (whose != 0 && !(ofThread ? inside(threads).contains(whose) : TaskStatus.ofProcess(pid).innermost("NStgid") == whose)) {
+        add("CPU-time timer", "POSIX timer " + timer.id() + " measures the CPU time of another process, or of a thread that has ended");
       }
     }
+  }
+
+  /** The container's numbers of threads; one that has ended meanwhile is left out. */
+  private List<Integer> inside(List<Integer> threads) {
+    var inside = new ArrayList<Integer>();
+    for (int tid : threads) {
+      try {
+        inside.add(TaskStatus.ofThread(pid, tid).innermost("NSpid"));
+      } catch (NoSuchFileException ended) {
+        continue;
+      }
+    }
+    return inside;
   }
 }

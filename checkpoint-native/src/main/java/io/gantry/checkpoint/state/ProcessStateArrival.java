@@ -2,7 +2,10 @@ package io.gantry.checkpoint.state;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.core_entry;
+import io.gantry.checkpoint.image.fs_entry;
 import io.gantry.checkpoint.image.process_state;
+import io.gantry.checkpoint.image.seccomp_entry;
+import io.gantry.checkpoint.image.siginfo_entry;
 import io.gantry.checkpoint.image.thread_core_entry;
 import io.gantry.checkpoint.image.utsns_entry;
 import io.gantry.checkpoint.linux.Ptrace;
@@ -11,14 +14,21 @@ import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.tracee.CallBatch;
+import io.gantry.checkpoint.tracee.JobStop;
 import io.gantry.checkpoint.tracee.RemoteTask;
+import io.gantry.checkpoint.tracee.Stub;
+import io.gantry.checkpoint.tracee.Together;
 import java.nio.file.NoSuchFileException;
+import java.util.Collection;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.BiConsumer;
 
 /**
  * Makes a stub what a captured process was, memory and descriptors aside. Order of calls, on the tracer thread:
  *
  * <pre>{@code
+ * placeThreads        before recreate, which changes the process's root
  * recreate            once all threads exist, memory has its content and final layout, descriptors are in place: needs the bench
  * rearmCalls          the last use of the bench in threads that were inside a call with a time-out
  *   … the bench is unmapped by calls in the main thread, if that was in no such call …
@@ -30,16 +40,32 @@ public final class ProcessStateArrival {
   private static final int PR_SET_NAME = 15;
   private static final int PR_SET_TIMERSLACK = 29;
 
+  private static final long ALL_SIGNALS = -1;
+
+  /** With more supplementary groups a thread's batch may not fit into a lane. */
+  private static final int LANE_GROUPS_MAX = 256;
+
+  /** {@code linux/sched.h}. */
+  private static final int CLONE_FS = 0x200;
+
+  private static final int CLONE_FILES = 0x400;
+
   private final process_state state;
   private final List<RemoteTask> threads;
   private final long[][] registers;
   private final int capabilitiesMax;
+  private final seccomp_entry filters;
 
   /**
    * @param state what was captured
    * @param threads the stub's threads, in the order of {@code state.getTree().getThreadsList()}
    */
   public ProcessStateArrival(process_state state, List<? extends RemoteTask> threads) {
+    this(state, threads, seccomp_entry.getDefaultInstance());
+  }
+
+  /** @param filters the seccomp filters of the whole container, to which threads refer by number */
+  public ProcessStateArrival(process_state state, List<? extends RemoteTask> threads, seccomp_entry filters) {
     if (threads.size() != state.getThreadsCount()) {
       throw new CheckpointException(
           "process %d has %d threads, but its stub has %d"
@@ -51,6 +77,7 @@ public final class ProcessStateArrival {
     for (int i = 0; i < registers.length; i++) {
       registers[i] = RegisterSet.fromEntry(state.getThreads(i).getThreadInfo().getGpregs());
     }
+    this.filters = filters;
     capabilitiesMax = capabilitiesMax();
   }
 
@@ -60,64 +87,155 @@ public final class ProcessStateArrival {
   }
 
   /**
-   * Everything but time-outs, signal masks and registers. One batch for each thread but the main one, because hundreds of threads are to be
-   * recreated within a pause.
+   * Gives threads that have one a working directory, root and umask of their own, before the process's root changes, from which theirs do not count.
+   *
+   * @param enterRemoved brings a thread into a directory that has no name any more
    */
+  public void placeThreads(BiConsumer<RemoteTask, fs_entry> enterRemoved) {
+    for (int i = 1; i < threads.size(); i++) {
+      var core = state.getThreads(i).getThreadCore();
+      if (core.hasFs()) {
+        var task = threads.get(i);
+        task.call("unshare(CLONE_FS)", SyscallNumber.UNSHARE, CLONE_FS);
+        enterRemoved.accept(task, core.getFs());
+        var batch = task.newBatch();
+        FileSystemState.restore(batch, core.getFs());
+        task.run(batch);
+      }
+    }
+  }
+
+  /**
+   * Gives a thread that is not the main one a descriptor table of its own, before there is anything in the process's.
+   *
+   * @param nsTid as the container counts
+   * @return the thread; empty when it is none of this process's
+   */
+  public Optional<RemoteTask> separateTable(int nsTid) {
+    for (int i = 1; i < threads.size(); i++) {
+      if (state.getTree().getThreads(i) == nsTid) {
+        threads.get(i).call("unshare(CLONE_FILES)", SyscallNumber.UNSHARE, CLONE_FILES);
+        return Optional.of(threads.get(i));
+      }
+    }
+    return Optional.empty();
+  }
+
+  /** Everything but time-outs, signal masks, scheduling and registers. */
   public void recreate() {
-    var leader = threads.getFirst();
+    recreateAll(List.of(this));
+  }
+
+  /**
+   * The same for several processes, which are made to do it at the same time. Two batches for each process and one for each thread but the main one,
+   * because hundreds of both are to be recreated within a pause.
+   */
+  public static void recreateAll(Collection<ProcessStateArrival> all) {
+    var together = new Together(Together.USUALLY);
+    all.forEach(arrival -> together.add(arrival.leader(), arrival.beginning()));
+    together.finish();
+    all.forEach(ProcessStateArrival::recreateThreads);
+    all.forEach(arrival -> together.add(arrival.leader(), arrival.ending()));
+    together.finish();
+  }
+
+  private RemoteTask leader() {
+    return threads.getFirst();
+  }
+
+  private CallBatch beginning() {
     var core = state.getThreads(0).getTc();
-    PendingSignals.blockAndDrain(leader);
-    var whole = leader.newBatch();
-    FileSystemState.restore(whole, state.getFs());
-    ProcessAttributes.restore(whole, core);
-    leader.run(whole);
+    var batch = leader().newBatch();
+    PendingSignals.blockAndDrain(batch);
+    FileSystemState.restore(batch, state.getFs());
+    ProcessAttributes.restore(batch, core);
+    return batch;
+  }
+
+  private void recreateThreads() {
+    var leader = leader();
+    var core = state.getThreads(0).getTc();
     try {
       ProcessAttributes.restoreFromOutside(leader.pid(), core);
     } catch (NoSuchFileException e) {
       throw new CheckpointException("the stub " + leader.pid() + " was killed", e);
     }
+    // Needs rights that the credentials may take away. The filters do not act before the tracer lets go (PTRACE_O_SUSPEND_SECCOMP).
+    SeccompFilters.restore(filters, state, threads);
+    int lanes = leader instanceof Stub stub ? stub.lanes() : 1;
+    var together = new Together(lanes);
     for (int i = 1; i < threads.size(); i++) {
-      recreateThread(i);
+      var task = threads.get(i);
+      boolean fitsLane = state.getThreads(i).getThreadCore().getCreds().getGroupsCount() <= LANE_GROUPS_MAX;
+      if (leader instanceof Stub stub && fitsLane) {
+        var rest = sendMost(i, together);
+        var batch = stub.laneBatch(i % lanes);
+        addThread(batch, i, rest);
+        together.add(task, batch);
+      } else {
+        together.finish();
+        var rest = sendMost(i, together);
+        var batch = task.newBatch();
+        addThread(batch, i, rest);
+        task.run(batch);
+      }
     }
+    together.finish();
     // From here on no thread would take a signal of the whole process.
     TimerState.restore(leader, core.getTimers());
     PendingSignals.restore(leader, state.getTree().getPid(), 0, core.getSignalsS());
-    var limits = leader.newBatch();
-    ProcessAttributes.restoreLimits(limits, core);
-    leader.run(limits);
-    recreateThread(0);
-    // Behind the credentials of every thread: any change of ids resets it.
-    var late = leader.newBatch();
-    ProcessAttributes.restoreLate(late, core);
-    leader.run(late);
   }
 
-  private void recreateThread(int index) {
-    var task = threads.get(index);
+  /** Limits, what is the main thread's own, and what any change of ids would reset: behind the credentials of every thread. */
+  private CallBatch ending() {
+    var core = state.getThreads(0).getTc();
+    var tree = state.getTree();
+    var rest = PendingSignals.restoreMost(leader(), tree.getPid(), tree.getThreads(0), state.getThreads(0).getThreadCore().getSignalsP());
+    var batch = leader().newBatch();
+    ProcessAttributes.restoreLimits(batch, core);
+    addThread(batch, 0, rest);
+    ProcessAttributes.restoreLate(batch, core);
+    return batch;
+  }
+
+  /** Sends what would not fit into one batch. */
+  private List<siginfo_entry> sendMost(int index, Together together) {
+    var signals = state.getThreads(index).getThreadCore().getSignalsP();
+    if (signals.getSignalsCount() > PendingSignals.AT_ONCE) {
+      together.finish();
+    }
+    return PendingSignals.restoreMost(threads.get(index), state.getTree().getPid(), state.getTree().getThreads(index), signals);
+  }
+
+  private void addThread(CallBatch batch, int index, List<siginfo_entry> signals) {
     var entry = state.getThreads(index);
     var core = entry.getThreadCore();
-    if (core.hasSchedAttr()) {
-      Scheduling.setAttributes(task.tid(), core.getSchedAttr().toByteArray());
-    }
-    if (core.hasSchedNice()) {
-      Scheduling.setNice(task.tid(), core.getSchedNice());
-    }
-    Scheduling.setIoPriority(task.tid(), core.getIoPriority());
-    if (core.hasAffinity()) {
-      // EINVAL: none of these CPUs is here. Running anywhere beats not running.
-      Scheduling.setAffinity(task.tid(), core.getAffinity().toByteArray());
-    }
     var tree = state.getTree();
-    var rest = PendingSignals.restoreMost(task, tree.getPid(), tree.getThreads(index), core.getSignalsP());
-    var batch = task.newBatch();
     PendingSignals.block(batch);
     batch.call("prctl(PR_SET_NAME)", SyscallNumber.PRCTL, PR_SET_NAME, batch.string(core.getComm()));
     batch.call("prctl(PR_SET_TIMERSLACK)", SyscallNumber.PRCTL, PR_SET_TIMERSLACK, core.getTimerSlackNs());
     registrations(batch, entry);
-    PendingSignals.send(batch, tree.getPid(), tree.getThreads(index), rest);
+    ThreadAttributes.restore(batch, core);
+    PendingSignals.send(batch, tree.getPid(), tree.getThreads(index), signals);
     Credentials.restore(batch, core.getCreds(), capabilitiesMax);
     batch.call("prctl(PR_SET_PDEATHSIG)", SyscallNumber.PRCTL, PR_SET_PDEATHSIG, core.getPdeathSig());
-    task.run(batch);
+  }
+
+  /** From outside, and late: until then a thread has the agent's own priority, so that building it does not wait for what else runs on the host. */
+  private void schedule(int index) {
+    var core = state.getThreads(index).getThreadCore();
+    int tid = threads.get(index).tid();
+    if (core.hasSchedAttr()) {
+      Scheduling.setAttributes(tid, core.getSchedAttr().toByteArray());
+    }
+    if (core.hasSchedNice()) {
+      Scheduling.setNice(tid, core.getSchedNice());
+    }
+    Scheduling.setIoPriority(tid, core.getIoPriority());
+    if (core.hasAffinity()) {
+      // EINVAL: none of these CPUs is here. Running anywhere beats not running.
+      Scheduling.setAffinity(tid, core.getAffinity().toByteArray());
+    }
   }
 
   private static void registrations(CallBatch batch, core_entry entry) {
@@ -152,7 +270,7 @@ public final class ProcessStateArrival {
     return state.getThreads(thread).getThreadCore().hasInterruptedCall();
   }
 
-  /** The last act: XSAVE area, signal mask and registers of every thread, and the stop that a stopped process was in. */
+  /** The last act: XSAVE area, signal mask, registers and scheduling of every thread, and the stop that a stopped process was in. */
   public void armAndSetRegisters() {
     for (int i = 0; i < registers.length; i++) {
       var entry = state.getThreads(i);
@@ -160,15 +278,50 @@ public final class ProcessStateArrival {
       var fpregs = entry.getThreadInfo().getFpregs();
       int areaBytes = fpregs.hasXsaveArea() ? 0 : Ptrace.xsave(tid).length;
       Ptrace.setXsave(tid, XsaveArea.fromEntry(fpregs, areaBytes));
-      Ptrace.setSignalMask(tid, entry.getThreadCore().getBlkSigset());
+      Ptrace.setSignalMask(tid, isStopped() ? ALL_SIGNALS : entry.getThreadCore().getBlkSigset());
       Ptrace.setRegisters(tid, registers[i]);
+      schedule(i);
+    }
+    int pid = threads.getFirst().pid();
+    if (isStopped()) {
+      // What is pending waits for SIGCONT, as it did: so nothing may be delivered before the stop.
+      JobStop.stop(threads.stream().map(RemoteTask::tid).toList());
+      for (int i = 0; i < registers.length; i++) {
+        Ptrace.setSignalMask(threads.get(i).tid(), state.getThreads(i).getThreadCore().getBlkSigset());
+      }
+      return;
     }
     var core = state.getThreads(0).getTc();
-    int pid = threads.getFirst().pid();
     PendingSignals.sendLast(pid, core.getSignalsS());
     state.getThreadsList().forEach(thread -> PendingSignals.sendLast(pid, thread.getThreadCore().getSignalsP()));
-    if (core.getTaskState() == ProcessAttributes.STOPPED) {
-      Signals.kill(pid, Signals.SIGSTOP);
+  }
+
+  /**
+   * How a main thread that has ended before others comes to its end again, as soon as it runs; nothing when it has not.
+   *
+   * @param systemCall where a {@code syscall} instruction lies in the process
+   */
+  public void endMainAt(long systemCall) {
+    if (EndedMain.is(state.getThreads(0))) {
+      registers[0] = EndedMain.ending(state.getThreads(0), registers[0], systemCall);
+    }
+  }
+
+  /** Whether job control has stopped it. */
+  public boolean isStopped() {
+    return state.getThreads(0).getTc().getTaskState() == ProcessAttributes.STOPPED;
+  }
+
+  /**
+   * Takes the report that a child has stopped, if the child's parent had taken it before; when the child has stopped, and while this process can
+   * still run calls.
+   */
+  public void knowStopped(ProcessStateArrival child) {
+    if (child.state.getThreads(0).getTc().getStopReported()) {
+      boolean signalWaits =
+          state.getThreads(0).getTc().getSignalsS().getSignalsList().stream()
+              .anyMatch(entry -> ThreadStateCapture.littleEndian(entry.getSiginfo().toByteArray()).getInt(0) == Signals.SIGCHLD);
+      JobReports.tell(threads.getFirst(), child.state.getTree().getPid(), signalWaits);
     }
   }
 

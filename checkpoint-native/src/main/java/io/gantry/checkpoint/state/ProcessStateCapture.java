@@ -6,6 +6,7 @@ import io.gantry.checkpoint.image.process_state;
 import io.gantry.checkpoint.image.pstree_entry;
 import io.gantry.checkpoint.image.task_core_entry;
 import io.gantry.checkpoint.image.task_kobj_ids_entry;
+import io.gantry.checkpoint.linux.Kcmp;
 import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.procfs.TaskStatus;
@@ -30,6 +31,11 @@ final class ProcessStateCapture {
     threads = new ThreadStateCapture(Scheduling.affinity(1), frozenAtNs);
   }
 
+  /** The seccomp filters of all processes so far. */
+  SeccompFilters filters() {
+    return threads.filters();
+  }
+
   /** @param parent the container's number of the parent, 0 for the first process */
   process_state capture(ProcessContext process, int parent) {
     try {
@@ -42,13 +48,19 @@ final class ProcessStateCapture {
   private process_state captureOf(ProcessContext process, int parent) throws IOException {
     Map<Integer, Integer> inside = new HashMap<>();
     process.threads().forEach(thread -> inside.put(thread.task().tid(), thread.nsTid()));
-    IntUnaryOperator tidInside = tid -> inside.getOrDefault(tid, process.leader().nsTid());
+    IntUnaryOperator tidInside = tid -> inside.getOrDefault(tid, process.nsPid());
     var state = process_state.newBuilder().setTree(place(process, parent)).setFs(FileSystemState.capture(process.pid()));
     long sharedPending = signals(process);
     for (ThreadContext thread : process.threads()) {
       var core = threads.capture(thread, sharedPending);
       if (thread == process.leader()) {
-        core.setTc(ProcessAttributes.capture(process, tidInside)).setIds(ids(thread.nsTid()));
+        core.setTc(ProcessAttributes.capture(process, tidInside)).setIds(ids(process.nsPid()));
+        if (process.ended().isPresent()) {
+          state.addThreads(EndedMain.capture(process.ended().get().pid(), core.build()));
+          core.clearTc().clearIds();
+        }
+      } else if (!Kcmp.sameFileSystemContext(process.pid(), thread.task().tid())) {
+        core.getThreadCoreBuilder().setFs(FileSystemState.captureThread(process.pid(), thread.task().tid()));
       }
       state.addThreads(core);
     }
@@ -59,10 +71,15 @@ final class ProcessStateCapture {
     var status = TaskStatus.ofProcess(process.pid());
     var entry =
         pstree_entry.newBuilder()
-            .setPid(process.leader().nsTid())
+            .setPid(process.nsPid())
             .setPpid(parent)
             .setPgid(status.innermost("NSpgid"))
             .setSid(status.innermost("NSsid"));
+    int terminal = TaskStat.ofProcess(process.pid()).pseudoTerminal();
+    if (terminal != 0) {
+      entry.setTerminal(terminal);
+    }
+    process.ended().ifPresent(ended -> entry.addThreads(ended.nsPid()));
     process.threads().forEach(thread -> entry.addThreads(thread.nsTid()));
     return entry.build();
   }

@@ -3,6 +3,7 @@ package io.gantry.checkpoint.state;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.final_state;
 import io.gantry.checkpoint.image.process_state;
+import io.gantry.checkpoint.tracee.RemoteTask;
 import io.gantry.checkpoint.tracee.StoppedProcess;
 import io.gantry.checkpoint.tracee.StoppedThread;
 import io.gantry.checkpoint.tracee.StoppedTree;
@@ -12,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** Captures what all processes of a stopped container are besides their memory and descriptors. Tracer thread only. */
 public final class StateCapture {
@@ -26,22 +28,38 @@ public final class StateCapture {
    */
   public static final_state.Builder capture(StoppedTree tree, long frozenAtNs) {
     Map<Integer, Integer> inside = new HashMap<>();
-    tree.processes().forEach(process -> inside.put(process.pid(), process.nsPid()));
+    tree.processes().forEach(process -> inside.put(process.processId(), process.nsPid()));
     var capture = new ProcessStateCapture(frozenAtNs);
     var state = final_state.newBuilder();
     var processes = parentsFirst(tree);
     for (StoppedProcess process : processes) {
-      state.addProcesses(capture.capture(context(process), inside.getOrDefault(process.parentPid(), 0)));
+      var captured = capture.capture(context(process), inside.getOrDefault(process.parentPid(), 0));
+      var parent = tree.process(process.parentPid());
+      if (process.groupStopSignal() != 0 && parent.isPresent() && JobReports.isTold(parent.get().anyThread(), process.nsPid())) {
+        captured = JobReports.markTold(captured);
+      }
+      state.addProcesses(captured);
       for (ZombieProcess zombie : tree.zombies()) {
-        if (zombie.parentPid() == process.pid()) {
+        if (zombie.parentPid() == process.processId()) {
           state.addProcesses(ProcessStateCapture.captureZombie(zombie.pid(), process.nsPid()));
         }
       }
     }
+    capture.filters().entry().ifPresent(state::setSeccomp);
     if (!processes.isEmpty()) {
       state.setUtsns(UtsNames.capture(processes.getFirst().anyThread()));
     }
     return state;
+  }
+
+  /**
+   * Looks for what can only be seen of a stopped thread, while the others still run.
+   *
+   * @throws CheckpointException when it cannot be carried
+   */
+  public static void requireCarriable(RemoteTask task) {
+    SeccompFilters.requireCarriable(task);
+    Keyrings.requireCarriable(task);
   }
 
   /** One process alone, as its parent sees it. */
@@ -63,24 +81,22 @@ public final class StateCapture {
     while (!queue.isEmpty()) {
       var next = queue.remove();
       ordered.add(next);
-      queue.addAll(children.getOrDefault(next.pid(), List.of()));
+      queue.addAll(children.getOrDefault(next.processId(), List.of()));
     }
     return ordered;
   }
 
   private static ProcessContext context(StoppedProcess process) {
-    if (process.leader().isEmpty()) {
-      throw new CheckpointException(
-          "The main thread of process " + process.pid() + " has ended before the others, which Gantry cannot recreate");
-    }
     var threads = new ArrayList<ThreadContext>();
-    threads.add(context(process.leader().get()));
+    threads.add(context(process.anyThread()));
     for (StoppedThread thread : process.threads()) {
       if (thread.tid() != process.pid()) {
         threads.add(context(thread));
       }
     }
-    return new ProcessContext(threads, process.pendingSignals(), process.groupStopSignal());
+    var ended =
+        process.mainHasEnded() ? Optional.of(new ProcessContext.Ended(process.processId(), process.nsPid())) : Optional.<ProcessContext.Ended>empty();
+    return new ProcessContext(threads, process.pendingSignals(), process.groupStopSignal(), ended);
   }
 
   private static ThreadContext context(StoppedThread thread) {

@@ -7,14 +7,18 @@ import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.procfs.TaskStatus;
+import io.gantry.checkpoint.procfs.ThreadGroup;
+import io.gantry.checkpoint.shm.ShmSurvey;
 import java.io.IOException;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * What speaks against carrying processes, as far as neither their memory nor their descriptors are concerned. Looks from outside and stops
@@ -24,8 +28,11 @@ public final class StateSurvey {
   private final List<Finding> findings = new ArrayList<>();
   private final List<Integer> pids;
 
-  private StateSurvey(Collection<Integer> pids) {
-    this.pids = List.copyOf(pids);
+  private final boolean inRuntime;
+
+  private StateSurvey(Collection<Integer> pids, boolean inRuntime) {
+    this.pids = pids.stream().map(ThreadGroup::shownAs).toList();
+    this.inRuntime = inRuntime;
   }
 
   /**
@@ -35,7 +42,16 @@ public final class StateSurvey {
    * @return one entry for each reason; empty when everything can be carried
    */
   public static List<Finding> survey(Collection<Integer> pids) {
-    var survey = new StateSurvey(pids);
+    return survey(pids, false);
+  }
+
+  /**
+   * As above.
+   *
+   * @param inRuntime whether a runtime has made the container, and makes its mounts and cgroup namespace again
+   */
+  public static List<Finding> survey(Collection<Integer> pids, boolean inRuntime) {
+    var survey = new StateSurvey(pids, inRuntime);
     survey.look();
     return List.copyOf(survey.findings);
   }
@@ -52,7 +68,7 @@ public final class StateSurvey {
       seen(pid)
           .ifPresent(
               seen -> {
-                inside.put(pid, seen.status.innermost("NSpid"));
+                inside.put((int) seen.status.number("Tgid"), seen.status.innermost("NStgid"));
                 found.add(seen);
               });
     }
@@ -62,13 +78,14 @@ public final class StateSurvey {
   private record Seen(TaskStatus status, TaskStat stat, List<Integer> threads) {
     TreeMember member(Map<Integer, Integer> inside) {
       return new TreeMember(
-          status.innermost("NSpid"),
+          status.innermost("NStgid"),
           inside.getOrDefault(status.parent(), 0),
           status.innermost("NSpgid"),
           status.innermost("NSsid"),
           threads,
           status.state() == 'Z',
-          stat.startTicks());
+          stat.startTicks(),
+          status.state() == 'Z' ? 0 : stat.pseudoTerminal());
     }
   }
 
@@ -78,7 +95,8 @@ public final class StateSurvey {
       for (int tid : ProcText.numbers("/proc/" + pid + "/task")) {
         threads.add(TaskStatus.ofThread(pid, tid).innermost("NSpid"));
       }
-      return Optional.of(new Seen(TaskStatus.ofProcess(pid), TaskStat.ofProcess(pid), threads));
+      var status = TaskStatus.ofProcess(pid);
+      return Optional.of(new Seen(status, TaskStat.ofProcess((int) status.number("Tgid")), threads));
     } catch (NoSuchFileException ended) {
       return Optional.empty();
     }
@@ -86,11 +104,16 @@ public final class StateSurvey {
 
   private void look() {
     var root = root();
+    var labels = SecurityLabels.ofThisHost();
     for (int pid : pids) {
       try {
         new ProcessObstacles(pid, findings).look();
+        findings.addAll(labels.obstacles(pid));
+        if (root.isPresent() && root.get() == pid) {
+          endedMain(pid);
+        }
         if (root.isPresent()) {
-          new NamespaceObstacles(root.get(), findings).look(pid);
+          new NamespaceObstacles(root.get(), inRuntime, findings).look(pid);
         }
       } catch (KernelException e) {
         // Ended while it was being looked at.
@@ -107,7 +130,11 @@ public final class StateSurvey {
     // A zombie has left its namespaces.
     if (root.isPresent() && lives(root.get())) {
       ipc(root.get());
-      findings.addAll(MountObstacles.of(root.get()));
+      if (!inRuntime) {
+        findings.addAll(MountObstacles.of(root.get()));
+      }
+      findings.addAll(ShmSurvey.obstacles(root.get()));
+      findings.addAll(CgroupObstacles.of(root.get(), inRuntime));
     }
     place();
   }
@@ -122,9 +149,10 @@ public final class StateSurvey {
 
   /** The process whose parent is not among them. */
   private Optional<Integer> root() {
+    var processes = processes();
     for (int pid : pids) {
       try {
-        if (!pids.contains(TaskStat.ofProcess(pid).parent())) {
+        if (!processes.contains(TaskStat.ofProcess(pid).parent())) {
           return Optional.of(pid);
         }
       } catch (NoSuchFileException ended) {
@@ -132,6 +160,33 @@ public final class StateSurvey {
       }
     }
     return Optional.empty();
+  }
+
+  /** Their ids, under which they need not be looked at. */
+  private Set<Integer> processes() {
+    Set<Integer> processes = new HashSet<>();
+    for (int pid : pids) {
+      try {
+        processes.add((int) TaskStatus.ofProcess(pid).number("Tgid"));
+      } catch (NoSuchFileException ended) {
+        continue;
+      }
+    }
+    return processes;
+  }
+
+  /** Much of a container is known by its first process's id. */
+  private void endedMain(int root) throws NoSuchFileException {
+    var status = TaskStatus.ofProcess(root);
+    if (status.number("Tgid") != root) {
+      findings.add(
+          new Finding(
+              root,
+              -1,
+              "ended main thread",
+              "the main thread of the container's first process has ended while others run on;"
+                  + " only other processes can be recreated like that, so start it under a shell or tini(1)"));
+    }
   }
 
   private void ipc(int root) {
@@ -144,21 +199,7 @@ public final class StateSurvey {
       }
       return;
     }
-    int systemV = contents.sharedMemory() + contents.semaphores() + contents.messageQueues();
-    if (systemV > 0) {
-      findings.add(
-          new Finding(
-              0,
-              -1,
-              "System V IPC",
-              "there are %d shared memory segments, %d semaphore sets and %d message queues; remove them with ipcrm(1)"
-                  .formatted(contents.sharedMemory(), contents.semaphores(), contents.messageQueues())));
-    }
-    if (!contents.posixQueues().isEmpty()) {
-      findings.add(
-          new Finding(
-              0, -1, "POSIX message queue", "there are message queues: " + contents.posixQueues() + "; let the program mq_unlink them"));
-    }
+    findings.addAll(IpcObstacles.of(root, contents));
   }
 
   /** Whether stubs can be given their places in the tree. */

@@ -35,11 +35,17 @@ final class ThreadStateCapture {
 
   private final byte[] allCpus;
   private final long frozenAtNs;
+  private final SeccompFilters filters = new SeccompFilters();
 
   /** @param allCpus the affinity of who may run everywhere; @param frozenAtNs when the container was stopped, {@link System#nanoTime} */
   ThreadStateCapture(byte[] allCpus, long frozenAtNs) {
     this.allCpus = allCpus;
     this.frozenAtNs = frozenAtNs;
+  }
+
+  /** The filters of all threads so far. */
+  SeccompFilters filters() {
+    return filters;
   }
 
   /** @param sharedPending signals pending for the whole process, which this thread might be the one to take */
@@ -65,6 +71,7 @@ final class ThreadStateCapture {
     batch.call("prctl(PR_GET_PDEATHSIG)", SyscallNumber.PRCTL, PR_GET_PDEATHSIG, deathSignalAt);
     var slack = batch.call("prctl(PR_GET_TIMERSLACK)", SyscallNumber.PRCTL, PR_GET_TIMERSLACK);
     var securebits = batch.call("prctl(PR_GET_SECUREBITS)", SyscallNumber.PRCTL, PR_GET_SECUREBITS);
+    var attributes = ThreadAttributes.ask(batch);
     task.run(batch);
 
     byte[] scheduling = Scheduling.attributes(task.tid());
@@ -85,6 +92,7 @@ final class ThreadStateCapture {
             .setCreds(Credentials.capture(status, (int) securebits.result()))
             .setComm(status.text("Name"))
             .setTimerSlackNs(slack.result());
+    attributes.record(core);
     byte[] affinity = Scheduling.affinity(task.tid());
     if (!java.util.Arrays.equals(affinity, allCpus)) {
       core.setAffinity(ByteString.copyFrom(affinity));
@@ -96,6 +104,7 @@ final class ThreadStateCapture {
               .setRseqAbiSize(thread.rseq().size())
               .setSignature(thread.rseq().signature()));
     }
+    filters.capture(task, status, core);
     continuation.call().ifPresent(core::setInterruptedCall);
     return core_entry.newBuilder()
         .setMtype(core_entry.march.X86_64)

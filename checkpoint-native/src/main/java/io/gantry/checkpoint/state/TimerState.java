@@ -107,7 +107,9 @@ final class TimerState {
       }
       which++;
     }
-    leader.run(batch);
+    if (batch.size() > 0) {
+      leader.run(batch);
+    }
     if (timers.getPosixCount() == 0) {
       return;
     }

@@ -54,6 +54,16 @@ final class TreeActs {
     steps.add(new TreeStep.SetPgid(pid, pgid));
   }
 
+  void takeTerminal(int pid, int terminal) {
+    model.takeTerminal(pid, terminal);
+    steps.add(new TreeStep.TakeTerminal(pid, terminal));
+  }
+
+  void leaveTerminal(int pid) {
+    model.leaveTerminal(pid);
+    steps.add(new TreeStep.LeaveTerminal(pid));
+  }
+
   void becomeZombie(int pid) {
     model.becomeZombie(pid);
     steps.add(new TreeStep.BecomeZombie(pid));

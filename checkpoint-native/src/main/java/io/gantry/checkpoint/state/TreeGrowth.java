@@ -59,6 +59,7 @@ final class TreeGrowth {
     if (willLead) {
       acts.setSid(member.pid());
     }
+    terminal(member);
     for (TreeMember child : own) {
       if (model.find(child.pid()).isPresent()) {
         if (!willLead) {
@@ -72,6 +73,19 @@ final class TreeGrowth {
         settle(child);
       } else {
         orphans.add(child);
+      }
+    }
+  }
+
+  /** A leader has its terminal before it bears those who inherit it. */
+  private void terminal(TreeMember member) {
+    var node = model.get(member.pid());
+    if (node.sid == node.pid && node.terminal != member.terminal()) {
+      if (node.terminal != 0) {
+        acts.leaveTerminal(member.pid());
+      }
+      if (member.terminal() != 0) {
+        acts.takeTerminal(member.pid(), member.terminal());
       }
     }
   }

@@ -13,20 +13,31 @@ import java.util.List;
  * @param threads ids of all threads, {@code pid} included
  * @param zombie ended, but not yet waited for
  * @param startTicks field 22 of {@code /proc/PID/stat}, which tells a process from a later one with the same id
+ * @param terminal number of the controlling pseudo-terminal plus one; 0 when there is none. A zombie has none
  */
-public record TreeMember(int pid, int ppid, int pgid, int sid, List<Integer> threads, boolean zombie, long startTicks) {
+public record TreeMember(
+    int pid, int ppid, int pgid, int sid, List<Integer> threads, boolean zombie, long startTicks, int terminal) {
   public TreeMember {
     threads = List.copyOf(threads);
   }
 
+  /** One without a controlling terminal. */
+  public TreeMember(int pid, int ppid, int pgid, int sid, List<Integer> threads, boolean zombie, long startTicks) {
+    this(pid, ppid, pgid, sid, threads, zombie, startTicks, 0);
+  }
+
   /** The schema's record of it. */
   public pstree_entry toEntry() {
-    return pstree_entry.newBuilder().setPid(pid).setPpid(ppid).setPgid(pgid).setSid(sid).addAllThreads(threads).build();
+    var entry = pstree_entry.newBuilder().setPid(pid).setPpid(ppid).setPgid(pgid).setSid(sid).addAllThreads(threads);
+    if (terminal != 0) {
+      entry.setTerminal(terminal);
+    }
+    return entry.build();
   }
 
   /** From the schema's record, which does not say what is a zombie. */
   public static TreeMember of(pstree_entry entry, boolean zombie) {
     return new TreeMember(
-        entry.getPid(), entry.getPpid(), entry.getPgid(), entry.getSid(), entry.getThreadsList(), zombie, 0);
+        entry.getPid(), entry.getPpid(), entry.getPgid(), entry.getSid(), entry.getThreadsList(), zombie, 0, entry.getTerminal());
   }
 }

@@ -20,6 +20,7 @@ final class TreeModel {
     int ppid;
     int sid;
     int pgid;
+    int terminal;
     boolean subreaper;
     boolean zombie;
 
@@ -41,6 +42,7 @@ final class TreeModel {
     for (TreeMember member : existing) {
       var node = new Node(member.pid(), member.startTicks(), false, member.ppid(), member.sid(), member.pgid());
       node.zombie = member.zombie();
+      node.terminal = member.terminal();
       model.nodes.put(member.pid(), node);
     }
     return model;
@@ -97,7 +99,9 @@ final class TreeModel {
     }
     var from = get(parent);
     require(!from.zombie, "a zombie cannot fork");
-    nodes.put(child, new Node(child, startTicks, helper, parent, from.sid, from.pgid));
+    var born = new Node(child, startTicks, helper, parent, from.sid, from.pgid);
+    born.terminal = from.terminal;
+    nodes.put(child, born);
   }
 
   void setSid(int pid) {
@@ -105,6 +109,23 @@ final class TreeModel {
     require(nodes.values().stream().noneMatch(other -> other.pgid == pid), "a group " + pid + " exists, so setsid is refused");
     node.sid = pid;
     node.pgid = pid;
+    node.terminal = 0;
+  }
+
+  /** {@code TIOCSCTTY}: only for a session leader, and only for itself; the session's others can but inherit it. */
+  void takeTerminal(int pid, int terminal) {
+    var node = get(pid);
+    require(node.sid == pid && node.terminal == 0, "only a session leader without a terminal can take one");
+    node.terminal = terminal;
+  }
+
+  /** {@code TIOCNOTTY}: when the session's leader does, all of the session lose it. */
+  void leaveTerminal(int pid) {
+    var node = get(pid);
+    node.terminal = 0;
+    if (node.sid == pid) {
+      nodes.values().stream().filter(other -> other.sid == pid).forEach(other -> other.terminal = 0);
+    }
   }
 
   void setPgid(int pid, int pgid) {
@@ -125,6 +146,10 @@ final class TreeModel {
     if (!children.isEmpty()) {
       int reaper = reaperOf(gone);
       children.forEach(child -> child.ppid = reaper);
+    }
+    if (gone.sid == pid) {
+      // A leader that ends takes the terminal along (drivers/tty/tty_jobctrl.c, disassociate_ctty).
+      leaveTerminal(pid);
     }
     nodes.remove(pid);
   }

@@ -2,7 +2,9 @@ package io.gantry.checkpoint.state;
 
 import io.gantry.checkpoint.CheckpointException;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -33,6 +35,23 @@ public final class TreePlan {
     return steps;
   }
 
+  /** For each new process, in the order of birth, the process whose memory its stub starts with; a helper has that of whoever bore it. */
+  public Map<Integer, Integer> origins() {
+    var origin = new LinkedHashMap<Integer, Integer>();
+    var helpers = new HashMap<Integer, Integer>();
+    for (var step : steps) {
+      if (step instanceof TreeStep.Fork(int parent, int child, boolean helper)) {
+        int from = helpers.getOrDefault(parent, parent);
+        if (helper) {
+          helpers.put(child, from);
+        } else {
+          origin.put(child, from);
+        }
+      }
+    }
+    return origin;
+  }
+
   /** Processes that had a stub which had to be given up: whatever was sent into it is lost. */
   public Set<Integer> rebuilt() {
     return rebuilt;
@@ -58,6 +77,7 @@ public final class TreePlan {
     var acts = new TreeActs(TreeModel.of(normalized(existing, root)), usedIds(existing, target));
     var rebuilt = new TreeRetirement(acts, wanted, root).retire();
     new TreeGrowth(acts, wanted, root).grow();
+    leaveTerminals(acts, wanted);
     new TreeGroups(acts, wanted).form();
     verify(acts.model(), wanted, root);
     if (last) {
@@ -86,7 +106,7 @@ public final class TreePlan {
             member ->
                 member.pid() == root && member.ppid() != 0
                     ? new TreeMember(
-                        root, 0, member.pgid(), member.sid(), member.threads(), member.zombie(), member.startTicks())
+                        root, 0, member.pgid(), member.sid(), member.threads(), member.zombie(), member.startTicks(), member.terminal())
                     : member)
         .toList();
   }
@@ -104,6 +124,15 @@ public final class TreePlan {
     return used;
   }
 
+  /** Who was born with its parent's controlling terminal and has none gives it up, when all who inherit it are born. */
+  private static void leaveTerminals(TreeActs acts, Map<Integer, TreeMember> wanted) {
+    for (TreeMember member : wanted.values()) {
+      if (member.terminal() == 0 && acts.model().get(member.pid()).terminal != 0) {
+        acts.leaveTerminal(member.pid());
+      }
+    }
+  }
+
   private static void verify(TreeModel model, Map<Integer, TreeMember> wanted, int root) {
     for (TreeMember member : wanted.values()) {
       var node = model.find(member.pid());
@@ -111,6 +140,7 @@ public final class TreePlan {
           node.isPresent()
               && node.get().sid == member.sid()
               && node.get().pgid == member.pgid()
+              && node.get().terminal == member.terminal()
               && (member.pid() == root || node.get().ppid == member.ppid());
       if (!right) {
         throw cannot(member);
@@ -123,8 +153,13 @@ public final class TreePlan {
 
   static CheckpointException cannot(TreeMember member) {
     return new CheckpointException(
-        "Process %d cannot be recreated: no order of creation gives it parent %d, session %d and process group %d at once; "
-                .formatted(member.pid(), member.ppid(), member.sid(), member.pgid())
+        "Process %d cannot be recreated: no order of creation gives it parent %d, session %d%s and process group %d at once; "
+                .formatted(
+                    member.pid(),
+                    member.ppid(),
+                    member.sid(),
+                    member.terminal() == 0 ? "" : ", terminal /dev/pts/" + (member.terminal() - 1),
+                    member.pgid())
             + "it helps to start it with setsid(1) or from the container's first process");
   }
 }

@@ -24,11 +24,7 @@ final class TreeRetirement {
 
   /** Returns the processes whose stubs were given up and are created anew. */
   Set<Integer> retire() {
-    for (int pid : List.copyOf(model.all().stream().map(node -> node.pid).toList())) {
-      if (model.find(pid).isPresent() && !isUsable(model.get(pid))) {
-        giveUp(pid);
-      }
-    }
+    giveUpUnusable();
     // Deepest first: an ended child of an ended process leaves nobody to adopt.
     var ended =
         model.all().stream()
@@ -37,6 +33,7 @@ final class TreeRetirement {
             .map(node -> node.pid)
             .toList();
     ended.forEach(this::end);
+    giveUpUnusable();
     // Only now does everybody have the parent that the ends gave them.
     for (int pid : List.copyOf(model.all().stream().map(node -> node.pid).toList())) {
       if (pid != root && model.find(pid).isPresent() && model.get(pid).ppid != wanted.get(pid).ppid()) {
@@ -47,6 +44,17 @@ final class TreeRetirement {
       // Giving up a stub makes its own id one that has to be free.
     }
     return rebuilt;
+  }
+
+  /** Again and again, because a session leader that goes takes the terminal of all of its session along. */
+  private void giveUpUnusable() {
+    while (true) {
+      var unusable = model.all().stream().filter(node -> !isUsable(node)).findFirst();
+      if (unusable.isEmpty()) {
+        return;
+      }
+      giveUp(unusable.get().pid);
+    }
   }
 
   /** A process that is to be created needs its id, which an older stub may still hold as its session or group. */
@@ -80,8 +88,10 @@ final class TreeRetirement {
       return true;
     }
     boolean same = member.startTicks() == node.startTicks && (!node.zombie || member.zombie());
+    // Only who leads its session can take a terminal; anybody can give it up.
+    boolean terminal = member.sid() == node.pid || member.terminal() == 0 || member.terminal() == node.terminal;
     boolean leads = member.sid() == node.pid && model.all().stream().noneMatch(other -> other.pgid == node.pid);
-    return same && (member.sid() == node.sid || leads);
+    return same && terminal && (member.sid() == node.sid || leads);
   }
 
   private void end(int pid) {

@@ -18,6 +18,17 @@ public sealed interface TreeStep {
   record SetPgid(int pid, int pgid) implements TreeStep {}
 
   /**
+   * The stub, which leads its session, makes a pseudo-terminal its controlling terminal. Those of its session that are born later inherit it, and there
+   * is no other way for them to get it.
+   *
+   * @param terminal number of the pseudo-terminal plus one
+   */
+  record TakeTerminal(int pid, int terminal) implements TreeStep {}
+
+  /** The stub gives up its controlling terminal; if it leads its session, that of all of the session. */
+  record LeaveTerminal(int pid) implements TreeStep {}
+
+  /**
    * The stub calls {@code prctl(PR_SET_CHILD_SUBREAPER)}, so that the children of a helper that exits next become its own. Always
    * switched off again before the plan ends; the process's real setting is restored with the rest of its state.
    */

@@ -7,9 +7,10 @@ import java.nio.ByteOrder;
 import java.util.List;
 
 /**
- * Between the XSAVE area as ptrace gives it and the schema's fields. The standard format is the same on every x86-64 CPU as far as
- * CRIU's fields go (Intel SDM, volume 1, chapter 13): 512 bytes FXSAVE, a 64-byte header whose first word says which components are not
- * in their initial state, then each component at a fixed offset.
+ * Between the XSAVE area as ptrace gives it and the schema's fields. The standard format has two layouts as far as CRIU's fields go,
+ * that of Intel and that of AMD (Intel SDM, volume 1, chapter 13; AMD64 APM, volume 2, chapter 11): 512 bytes FXSAVE, a 64-byte header
+ * whose first word says which components are not in their initial state, then each component at an offset that is fixed for the make
+ * of the processor.
  */
 public final class XsaveArea {
   private static final int ST_AT = 32;
@@ -19,6 +20,7 @@ public final class XsaveArea {
   private static final int HEADER_AT = 512;
   private static final int YMM_AT = 576;
   private static final int YMM_WORDS = 64;
+  /** Intel's place of the opmask registers, behind those of MPX. */
   private static final int OPMASK_AT = 1088;
   private static final int OPMASK_LONGS = 8;
   private static final int ZMM_UPPER_AT = 1152;
@@ -26,6 +28,8 @@ public final class XsaveArea {
   private static final int HI16_ZMM_AT = 1664;
   private static final int HI16_ZMM_LONGS = 128;
   private static final int PKRU_AT = 2688;
+  /** AMD's processors have no MPX and leave no room for it: what follows lies this much lower (CPUID function 0Dh). */
+  private static final int WITHOUT_MPX = 256;
 
   private XsaveArea() {}
 
@@ -53,13 +57,14 @@ public final class XsaveArea {
     if (in.capacity() >= YMM_AT + YMM_WORDS * 4) {
       var xsave = user_x86_xsave_entry.newBuilder().setXstateBv(in.getLong(HEADER_AT));
       ints(in, YMM_AT, YMM_WORDS, xsave::addYmmhSpace);
-      if (in.capacity() >= HI16_ZMM_AT + HI16_ZMM_LONGS * 8) {
-        longs(in, OPMASK_AT, OPMASK_LONGS, xsave::addOpmaskReg);
-        longs(in, ZMM_UPPER_AT, ZMM_UPPER_LONGS, xsave::addZmmUpper);
-        longs(in, HI16_ZMM_AT, HI16_ZMM_LONGS, xsave::addHi16Zmm);
+      int lower = lower(in.capacity());
+      if (in.capacity() >= HI16_ZMM_AT - lower + HI16_ZMM_LONGS * 8) {
+        longs(in, OPMASK_AT - lower, OPMASK_LONGS, xsave::addOpmaskReg);
+        longs(in, ZMM_UPPER_AT - lower, ZMM_UPPER_LONGS, xsave::addZmmUpper);
+        longs(in, HI16_ZMM_AT - lower, HI16_ZMM_LONGS, xsave::addHi16Zmm);
       }
-      if (in.capacity() >= PKRU_AT + 8) {
-        ints(in, PKRU_AT, 2, xsave::addPkru);
+      if (in.capacity() >= PKRU_AT - lower + 8) {
+        ints(in, PKRU_AT - lower, 2, xsave::addPkru);
       }
       full.setXsave(xsave);
     }
@@ -90,11 +95,17 @@ public final class XsaveArea {
     // Without the extension only x87 and SSE (bits 0 and 1) are there.
     out.putLong(HEADER_AT, entry.hasXsave() ? xsave.getXstateBv() : 3);
     putInts(out, YMM_AT, xsave.getYmmhSpaceList());
-    putLongs(out, OPMASK_AT, xsave.getOpmaskRegList());
-    putLongs(out, ZMM_UPPER_AT, xsave.getZmmUpperList());
-    putLongs(out, HI16_ZMM_AT, xsave.getHi16ZmmList());
-    putInts(out, PKRU_AT, xsave.getPkruList());
+    int lower = lower(bytes);
+    putLongs(out, OPMASK_AT - lower, xsave.getOpmaskRegList());
+    putLongs(out, ZMM_UPPER_AT - lower, xsave.getZmmUpperList());
+    putLongs(out, HI16_ZMM_AT - lower, xsave.getHi16ZmmList());
+    putInts(out, PKRU_AT - lower, xsave.getPkruList());
     return out.array();
+  }
+
+  /** How much lower the components behind AVX lie than with Intel, which the size of the area tells: Intel's reaches farther. */
+  private static int lower(int bytes) {
+    return bytes < PKRU_AT ? WITHOUT_MPX : 0;
   }
 
   private interface IntSink {

@@ -11,6 +11,12 @@ record Bench(long start, int bytes, int callsMax) {
   private static final int END_ENTRY_AT = 512;
   private static final int TABLE_AT = 1024;
 
+  /** The whole bench can be cut into lanes, each with an entry that ends a batch, table and data of its own, so that several threads use it at once. */
+  private static final int LANES_AT = 4096;
+  private static final int LANE_BYTES = 16 * 1024;
+  private static final int LANE_TABLE_AT = 128;
+  private static final int LANE_CALLS_MAX = 160;
+
   /** Where every stub's bench is at first: below anything that a program is linked to. */
   static final Bench STANDARD = new Bench(0x20000, 0x30000, 512);
 
@@ -25,8 +31,21 @@ record Bench(long start, int bytes, int callsMax) {
     return start;
   }
 
-  long endEntry() {
-    return start + END_ENTRY_AT;
+  /** The entry that ends a batch which lies there. */
+  long endEntry(long batchAddress) {
+    return batchAddress == start + TABLE_AT ? start + END_ENTRY_AT : batchAddress - LANE_TABLE_AT;
+  }
+
+  int lanes() {
+    return (bytes - LANES_AT) / LANE_BYTES;
+  }
+
+  /** A batch that may run while batches of other lanes do; nothing else may use the bench meanwhile. */
+  CallBatch laneBatch(int lane) {
+    return new CallBatch(
+        start + LANES_AT + (long) lane * LANE_BYTES + LANE_TABLE_AT,
+        LANE_CALLS_MAX,
+        LANE_BYTES - LANE_TABLE_AT - LANE_CALLS_MAX * CallBatch.ENTRY_BYTES);
   }
 
   long end() {

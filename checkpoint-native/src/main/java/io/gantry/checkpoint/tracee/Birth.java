@@ -17,7 +17,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.IntConsumer;
 
 /** How a container comes into being: a stub tree of one process that is told to {@code exec} the command. Any thread. */
 public final class Birth {
@@ -35,13 +37,19 @@ public final class Birth {
 
   private Birth() {}
 
+  /** As below, in the agent's network. */
+  public static ContainerHandle create(ContainerSpec spec, String group) {
+    return create(spec, group, pid -> {});
+  }
+
   /**
    * Creates cgroup, namespaces, console and process. When this returns the command runs and depends on nothing of the agent's.
    *
    * @param group directory below Gantry's own in the cgroup v2 hierarchy, created when it is missing
+   * @param network makes and connects the network of the process with this id, when the specification wants one
    * @throws CheckpointException when the program cannot be found or started, or the name is in use; nothing is left behind
    */
-  public static ContainerHandle create(ContainerSpec spec, String group) {
+  public static ContainerHandle create(ContainerSpec spec, String group, IntConsumer network) {
     if (!Files.isDirectory(spec.workingDirectory())) {
       throw new CheckpointException("working directory " + spec.workingDirectory() + " does not exist");
     }
@@ -50,7 +58,7 @@ public final class Birth {
     boolean consoleIsNew = !Files.exists(console);
     var cgroup = Cgroup.create(group + "/" + spec.name());
     try (var tracer = new TracerThread("birth of " + spec.name())) {
-      return tracer.call(() -> create(spec, program, cgroup), LIMIT);
+      return tracer.call(() -> create(spec, program, cgroup, network), LIMIT);
     } catch (RuntimeException failed) {
       undo(cgroup, consoleIsNew, console, failed);
       throw failed;
@@ -70,11 +78,14 @@ public final class Birth {
     }
   }
 
-  private static ContainerHandle create(ContainerSpec spec, Path program, Cgroup cgroup) {
-    try (var tree = StubTree.begin(spec.name(), cgroup.path(), spec.directory())) {
+  private static ContainerHandle create(ContainerSpec spec, Path program, Cgroup cgroup, IntConsumer network) {
+    try (var tree = StubTree.begin(spec.name(), cgroup.path(), spec.directory(), Optional.empty(), spec.network().isPresent())) {
       var init = tree.root();
       // The agent may have precedence; a container has none.
       Scheduling.setNice(init.pid(), 0);
+      if (spec.network().isPresent()) {
+        network.accept(init.pid());
+      }
       openConsole(init, spec.workingDirectory());
       execute(init, spec, program);
       long startTicks = startTicks(init.pid());
@@ -128,7 +139,7 @@ public final class Birth {
     }
   }
 
-  private static long pointers(CallBatch batch, List<String> strings) {
+  static long pointers(CallBatch batch, List<String> strings) {
     var array = ByteBuffer.allocate(8 * (strings.size() + 1)).order(ByteOrder.LITTLE_ENDIAN);
     strings.forEach(string -> array.putLong(batch.string(string)));
     return batch.bytes(array.array());

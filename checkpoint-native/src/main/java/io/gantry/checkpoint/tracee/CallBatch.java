@@ -28,11 +28,15 @@ public final class CallBatch {
   /** Flag: leave the loop when this call fails. Bits 0 to 5 say which arguments are results of earlier entries. */
   static final int FLAG_STOP_ON_ERROR = 1 << 8;
 
+  private static final int DATA_FIRST = 512;
+
   private static final long NOT_REACHED = Long.MIN_VALUE;
 
   private final long address;
   private final int callsMax;
-  private final byte[] data;
+  private final int dataMax;
+  /** Grows as it is used: hundreds of batches are made within a pause, and hardly one of them needs all that it may have. */
+  private byte[] data = new byte[DATA_FIRST];
   private final List<Call> calls = new ArrayList<>();
   private int dataUsed;
 
@@ -44,7 +48,7 @@ public final class CallBatch {
   CallBatch(long address, int callsMax, int dataMax) {
     this.address = address;
     this.callsMax = callsMax;
-    this.data = new byte[dataMax];
+    this.dataMax = dataMax;
   }
 
   /** Adds a call; when it fails, those behind it are not made and {@link RemoteTask#run} throws with {@code what}. */
@@ -97,8 +101,11 @@ public final class CallBatch {
   /** Zeroed room for a result; returns its address in the task. */
   public long reserve(int size) {
     int at = (dataUsed + 15) & ~15;
+    if (at + size > dataMax) {
+      throw new IllegalStateException("a batch takes at most " + dataMax + " bytes of data");
+    }
     if (at + size > data.length) {
-      throw new IllegalStateException("a batch takes at most " + data.length + " bytes of data");
+      data = Arrays.copyOf(data, Math.min(dataMax, Math.max(at + size, 2 * data.length)));
     }
     dataUsed = at + size;
     return address + dataOffset() + at;
@@ -112,7 +119,7 @@ public final class CallBatch {
 
   /** Whether this many more calls and bytes (each piece rounded up to 16) fit. */
   public boolean fits(int moreCalls, int moreBytes) {
-    return calls.size() + moreCalls <= callsMax && dataUsed + moreBytes + 16 <= data.length;
+    return calls.size() + moreCalls <= callsMax && dataUsed + moreBytes + 16 <= dataMax;
   }
 
   public int size() {

@@ -38,13 +38,22 @@ public record Cgroup(Path path) {
 
   /** The one that this process is in. */
   public static Cgroup ofThisProcess() {
+    return of("self");
+  }
+
+  /** The one that a process is in. */
+  public static Cgroup ofProcess(int pid) {
+    return of(Integer.toString(pid));
+  }
+
+  private static Cgroup of(String process) {
     // man 7 cgroups: hierarchy 0 without controllers is version 2.
-    for (String line : new String(Fd.readAll("/proc/self/cgroup"), StandardCharsets.UTF_8).split("\n")) {
+    for (String line : new String(Fd.readIfThere("/proc/" + process + "/cgroup").orElse(new byte[0]), StandardCharsets.UTF_8).split("\n")) {
       if (line.startsWith("0::")) {
         return new Cgroup(mountPoint().resolve("." + line.substring(3)).normalize());
       }
     }
-    throw new CheckpointException("this process is in no cgroup of version 2; see /proc/self/cgroup");
+    throw new CheckpointException("process " + process + " is in no cgroup of version 2, or has ended; see /proc/" + process + "/cgroup");
   }
 
   /** Creates {@code gantry/NAME} below the mount point; fails when it exists. */

@@ -27,7 +27,7 @@ final class Launcher {
       Fd.close(file);
     }
     try {
-      Ptrace.seize(pid, Ptrace.OPTION_EXITKILL);
+      Ptrace.seize(pid, Ptrace.OPTION_EXITKILL | SeccompSuspension.OPTION);
       Ptrace.interrupt(pid);
       int status = StopWait.await(pid, System.nanoTime() + StubTask.RUN_MAX_NS);
       if (!Wait.stopped(status)) {

@@ -17,14 +17,15 @@ record Mapping(long start, long end, String protection, String name) {
       int end = text.indexOf('\n', at);
       int dash = text.indexOf('-', at);
       int space = text.indexOf(' ', dash);
-      // A name begins in column 73 or, when addresses are long, after one space; only names in brackets matter here.
-      int bracket = text.lastIndexOf('[', end);
+      // A name begins in column 73 or, when addresses are long, after one space; only names in brackets matter here. Looked for only behind a closing
+      // one: a search that finds none in its line goes on through all lines before.
+      int bracket = text.charAt(end - 1) == ']' ? text.lastIndexOf('[', end) : -1;
       found.add(
           new Mapping(
               Long.parseUnsignedLong(text, at, dash, 16),
               Long.parseUnsignedLong(text, dash + 1, space, 16),
               text.substring(space + 1, space + 5),
-              bracket > space && text.charAt(end - 1) == ']' && text.charAt(bracket - 1) == ' ' ? text.substring(bracket, end) : ""));
+              bracket > space && text.charAt(bracket - 1) == ' ' ? text.substring(bracket, end) : ""));
       at = end + 1;
     }
     return found;

@@ -51,6 +51,8 @@ final class SignalFrame {
           SyscallNumber.EPOLL_WAIT,
           SyscallNumber.EPOLL_PWAIT,
           SyscallNumber.EPOLL_PWAIT2,
+          SyscallNumber.IO_GETEVENTS,
+          SyscallNumber.IO_PGETEVENTS,
           SyscallNumber.SEMOP,
           SyscallNumber.SEMTIMEDOP,
           SyscallNumber.RT_SIGTIMEDWAIT,

@@ -27,14 +27,24 @@ public final class StoppedProcess {
     threads.add(thread);
   }
 
-  /** Process id as the host counts. */
+  /** Under which it is looked at, as the host counts: its own id, or that of a living thread when the main one has ended. */
   public int pid() {
     return pid;
   }
 
+  /** Process id as the host counts. */
+  public int processId() {
+    return status.pid();
+  }
+
+  /** Whether the main thread has ended before the others. */
+  public boolean mainHasEnded() {
+    return status.pid() != pid;
+  }
+
   /** Process id in the innermost pid namespace. */
   public int nsPid() {
-    return status.nsPid();
+    return status.nsProcess();
   }
 
   /** Parent as the host counts, when it was stopped. */
@@ -52,7 +62,7 @@ public final class StoppedProcess {
     return leader().orElseGet(threads::getFirst);
   }
 
-  /** The main thread; empty when it has ended before the others. */
+  /** The main thread, or the one through which the process is looked at; empty when it was not stopped. */
   public Optional<StoppedThread> leader() {
     return threads.stream().filter(thread -> thread.tid() == pid).findFirst();
   }

@@ -18,6 +18,7 @@ public final class StoppedTree implements AutoCloseable {
   private static final long END_MAX_NS = Duration.ofSeconds(2).toNanos();
 
   private final List<StoppedProcess> processes;
+  private Optional<List<ZombieProcess>> zombies = Optional.empty();
   private boolean released;
 
   StoppedTree(List<StoppedProcess> processes) {
@@ -49,14 +50,17 @@ public final class StoppedTree implements AutoCloseable {
     return processes;
   }
 
-  /** Processes that have ended and wait for one of {@link #processes} to reap them; looked up anew by each call. */
+  /** Processes that have ended and wait for one of {@link #processes} to reap them, as they were at the first call: the tree is one picture. */
   public List<ZombieProcess> zombies() {
-    return ZombieProcess.childrenOf(processes);
+    if (zombies.isEmpty()) {
+      zombies = Optional.of(ZombieProcess.childrenOf(processes));
+    }
+    return zombies.get();
   }
 
-  /** The process with that id as the host counts. */
+  /** The process with that id as the host counts, or that is looked at under it. */
   public Optional<StoppedProcess> process(int pid) {
-    return processes.stream().filter(process -> process.pid() == pid).findFirst();
+    return processes.stream().filter(process -> process.pid() == pid || process.processId() == pid).findFirst();
   }
 
   public int threadCount() {

@@ -12,9 +12,12 @@ import io.gantry.checkpoint.linux.Wait;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
 import java.util.function.IntConsumer;
+import java.util.stream.Collectors;
 
 /**
  * A process with a chosen id that holds nothing but its bench, a stack and the kernel's own mappings, and that is going to become
@@ -38,6 +41,7 @@ public final class Stub extends StubTask {
   private final StubTree tree;
   private final List<StubThread> threads = new ArrayList<>();
   private Bench bench;
+  private int runs;
 
   Stub(StubTree tree, int pid, int nsPid, Bench bench) {
     super(pid, nsPid);
@@ -52,6 +56,30 @@ public final class Stub extends StubTask {
 
   Bench bench() {
     return bench;
+  }
+
+  /** How often calls were run in this process so far, in whichever thread: each time costs two changes of context. */
+  public int runs() {
+    return runs;
+  }
+
+  void countRun() {
+    runs++;
+  }
+
+  /** How many threads can run a batch of a lane at once. */
+  public int lanes() {
+    return bench.lanes();
+  }
+
+  /**
+   * A batch for {@link Together}, which may run in one thread of this process while batches of other lanes run in others.
+   *
+   * @param lane 0 to {@link #lanes} − 1
+   * @return takes at least 160 calls and 4 KiB
+   */
+  public CallBatch laneBatch(int lane) {
+    return bench.laneBatch(lane);
   }
 
   /** Process id in the innermost pid namespace. */
@@ -137,6 +165,28 @@ public final class Stub extends StubTask {
     if (!Wait.stopped(status) || Wait.event(status) != Ptrace.EVENT_STOP) {
       throw new CheckpointException("a new stub, thread " + tid + ", did not stop as it should (wait status " + status + ")");
     }
+  }
+
+  /**
+   * Starts those of some threads that it does not have yet, and ends all others.
+   *
+   * @param nsTids wanted ids in the innermost pid namespace, without the main thread's
+   * @return them, in the order of {@code nsTids}
+   */
+  public List<StubThread> haveThreads(int[] nsTids) {
+    keepOnlyThreads(nsTids);
+    var found = new HashMap<Integer, StubThread>();
+    threads.forEach(thread -> found.put(thread.nsTid(), thread));
+    startThreads(Arrays.stream(nsTids).filter(tid -> !found.containsKey(tid)).toArray()).forEach(thread -> found.put(thread.nsTid(), thread));
+    return Arrays.stream(nsTids).mapToObj(found::get).toList();
+  }
+
+  /** Ends every thread but the main one and these, and waits until their ids are free. */
+  public void keepOnlyThreads(int[] nsTids) {
+    var kept = Arrays.stream(nsTids).boxed().collect(Collectors.toSet());
+    var surplus = threads.stream().filter(thread -> !kept.contains(thread.nsTid())).toList();
+    surplus.forEach(StubThread::exit);
+    threads.removeAll(surplus);
   }
 
   /**

@@ -12,7 +12,7 @@ import java.time.Duration;
 
 /**
  * A stopped thread of a stub. It dies with the agent (EXITKILL), so nothing in here has to survive that. Threads of one stub share its
- * bench and therefore run one at a time. Tracer thread only.
+ * bench and therefore run one at a time, but for those that {@link Together} gives a lane each. Tracer thread only.
  */
 public abstract sealed class StubTask implements RemoteTask permits Stub, StubThread {
   static final long RUN_MAX_NS = Duration.ofSeconds(30).toNanos();
@@ -84,15 +84,30 @@ public abstract sealed class StubTask implements RemoteTask permits Stub, StubTh
     batch.requireSuccess("the stub of process " + stub().nsPid());
   }
 
+  /** The first half of {@link #run}, for a batch without {@link CallBatch#meanwhile}: the task is on its way. */
+  final void start(CallBatch batch) {
+    begin(batch);
+    Ptrace.cont(tid, 0);
+  }
+
+  /** The second half: waits for the end of the batch that was started. */
+  final void complete(CallBatch batch) {
+    awaitMeeting();
+    finish(batch);
+    batch.requireSuccess("the stub of process " + stub().nsPid());
+  }
+
   final void begin(CallBatch batch) {
+    stub().countRun();
     var bench = stub().bench();
     long[] meeting = {stub().nsPid(), nsTid, MEETING_SIGNAL};
-    byte[] bytes = new byte[(int) (batch.address() - bench.endEntry()) + batch.tableUsed()];
+    long endEntry = bench.endEntry(batch.address());
+    byte[] bytes = new byte[(int) (batch.address() - endEntry) + batch.tableUsed()];
     var out = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     out.putLong(SyscallNumber.TGKILL).putLong(0).putLong(meeting[0]).putLong(meeting[1]).putLong(meeting[2]);
-    out.position((int) (batch.address() - bench.endEntry()));
+    out.position((int) (batch.address() - endEntry));
     batch.putTable(out, meeting);
-    ProcessVm.write(pid(), bench.endEntry(), bytes, bytes.length);
+    ProcessVm.write(pid(), endEntry, bytes, bytes.length);
     if (batch.dataUsed() > 0) {
       ProcessVm.write(pid(), batch.address() + batch.dataOffset(), batch.data(), batch.dataUsed());
     }
@@ -102,7 +117,7 @@ public abstract sealed class StubTask implements RemoteTask permits Stub, StubTh
         .with(Registers.RBX, batch.address())
         .with(Registers.R14, batch.address())
         .with(Registers.R12, batch.size())
-        .with(Registers.R15, bench.endEntry())
+        .with(Registers.R15, endEntry)
         .with(Registers.ORIG_RAX, -1)
         .write(tid);
   }
@@ -119,15 +134,20 @@ public abstract sealed class StubTask implements RemoteTask permits Stub, StubTh
   }
 
   private void resumeUntilMeeting() {
+    Ptrace.cont(tid, 0);
+    awaitMeeting();
+  }
+
+  private void awaitMeeting() {
     long end = System.nanoTime() + RUN_MAX_NS;
     while (true) {
-      Ptrace.cont(tid, 0);
       int status = awaitStop(end);
       if (Wait.event(status) == 0 && Wait.stopSignal(status) == MEETING_SIGNAL) {
         return;
       }
       refuseFault(status);
       // Others are of no consequence for a stub: SIGCHLD of another stub, or a trap that was still due.
+      Ptrace.cont(tid, 0);
     }
   }
 

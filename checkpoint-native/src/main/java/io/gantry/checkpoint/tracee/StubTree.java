@@ -9,10 +9,12 @@ import io.gantry.checkpoint.linux.PidNamespace;
 import io.gantry.checkpoint.linux.Ptrace;
 import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.linux.TimeNamespace;
 import io.gantry.checkpoint.linux.TimerSlack;
 import io.gantry.checkpoint.linux.Wait;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -28,6 +30,7 @@ public final class StubTree implements AutoCloseable {
   /** Where a container sees its host directory. */
   public static final Path HOST_DIRECTORY_INSIDE = Path.of("/run/gantry");
 
+  private static final Path SHARED_MEMORY = Path.of("/dev/shm");
   private static final Duration DISCARD_MAX = Duration.ofSeconds(10);
   /** Last descriptor of a range that {@code close_range} closes. */
   private static final long ALL_DESCRIPTORS = 0xffff_ffffL;
@@ -37,19 +40,31 @@ public final class StubTree implements AutoCloseable {
 
   private final List<Stub> stubs = new ArrayList<>();
   private Optional<PidNamespace> namespace = Optional.empty();
+  private boolean leadsSession;
   private boolean released;
 
   private StubTree() {}
 
   /**
    * Makes process 1 of a new container: new pid, mount, ipc and uts namespaces, in the cgroup from birth; mounts private, a fresh {@code
-   * /proc}, the host directory on {@link #HOST_DIRECTORY_INSIDE}; no open descriptors, root as working directory.
+   * /proc}, pseudo-terminals and shared memory of its own in {@code /dev/pts} and {@code /dev/shm}, the host directory on {@link
+   * #HOST_DIRECTORY_INSIDE}; no open descriptors, root as working directory.
    *
    * @param name host name in the new uts namespace
    * @param cgroup an existing directory of the cgroup v2 hierarchy
    * @param hostDirectory this host's own directory for the container
    */
   public static StubTree begin(String name, Path cgroup, Path hostDirectory) {
+    return begin(name, cgroup, hostDirectory, Optional.empty(), false);
+  }
+
+  /**
+   * The same with clocks or a network of its own.
+   *
+   * @param clocks offsets of its time namespace; without, it has the clocks of this process
+   * @param network whether it has a network namespace of its own, in which only the loopback device is, and that is down
+   */
+  public static StubTree begin(String name, Path cgroup, Path hostDirectory, Optional<TimeNamespace.Offsets> clocks, boolean network) {
     try {
       Files.createDirectories(HOST_DIRECTORY_INSIDE);
     } catch (IOException e) {
@@ -57,7 +72,7 @@ public final class StubTree implements AutoCloseable {
     }
     var tree = new StubTree();
     try {
-      var root = tree.launch(Clone3.NEWPID | Clone3.NEWNS | Clone3.NEWIPC | Clone3.NEWUTS, 1, cgroup);
+      var root = tree.launch(Clone3.NEWPID | Clone3.NEWNS | Clone3.NEWIPC | Clone3.NEWUTS | (network ? Clone3.NEWNET : 0), 1, cgroup, clocks);
       setUpContainer(root, name, hostDirectory);
       return tree;
     } catch (RuntimeException failed) {
@@ -76,7 +91,7 @@ public final class StubTree implements AutoCloseable {
   public static StubTree beginInHostNamespaces(int pid, Path cgroup) {
     var tree = new StubTree();
     try {
-      tree.launch(0, pid, cgroup);
+      tree.launch(0, pid, cgroup, Optional.empty());
       return tree;
     } catch (RuntimeException failed) {
       tree.discardAfter(failed);
@@ -84,23 +99,63 @@ public final class StubTree implements AutoCloseable {
     }
   }
 
-  private Stub launch(long namespaces, int nsPid, Path cgroup) {
+  /**
+   * Lets an OCI runtime create a container and makes its first process the first stub. Its rights are the agent's until the copy gets those of the
+   * original: see {@link WatchedRuntime}. It leads a session already.
+   *
+   * @param clocks offsets of a time namespace of its own; without, it has the clocks of this process
+   * @param limit for the runtime
+   * @throws CheckpointException when the runtime says no; nothing is left then but what the runtime's {@code delete} removes
+   */
+  public static StubTree beginInRuntime(RuntimeCreation creation, Optional<TimeNamespace.Offsets> clocks, Duration limit) {
+    int status = WatchedRuntime.create(creation, limit);
+    if (status != 0) {
+      throw new CheckpointException(creation.failure(status));
+    }
+    int pid = creation.initPid();
+    var tree = new StubTree();
+    try {
+      WatchedRuntime.takeOver(pid, clocks);
+      var root = new Stub(tree, pid, 1, Bench.OF_THE_PROGRAM);
+      root.putCode();
+      root.moveBench(Bench.STANDARD, StubElf.ADDRESS, StubElf.SEGMENT_BYTES);
+      tree.namespace = Optional.of(PidNamespace.of(pid));
+      tree.stubs.add(root);
+      tree.leadsSession = true;
+      var batch = root.newBatch();
+      batch.call("close_range", SyscallNumber.CLOSE_RANGE, 0, ALL_DESCRIPTORS, 0);
+      batch.call("chdir(\"/\")", SyscallNumber.CHDIR, batch.string("/"));
+      root.run(batch);
+      return tree;
+    } catch (RuntimeException failed) {
+      Signals.kill(pid, Signals.SIGKILL);
+      tree.discardAfter(failed);
+      throw failed;
+    }
+  }
+
+  /**
+   * Runs an OCI runtime's command and waits for its end, on any thread that has no children.
+   *
+   * @return its exit status, or 128 plus the signal that ended it
+   */
+  public static int runRuntime(RuntimeCreation creation, Duration limit) {
+    return WatchedRuntime.run(creation.command(), creation.environment(), creation.output().toString(), limit);
+  }
+
+  private Stub launch(long namespaces, int nsPid, Path cgroup, Optional<TimeNamespace.Offsets> clocks) {
     int launcherPid = Launcher.start();
     try {
       var launcher = new Stub(this, launcherPid, launcherPid, Bench.OF_THE_PROGRAM);
       launcher.putCode();
-      var prepare = launcher.newBatch();
-      prepare.call("prctl(PR_SET_TIMERSLACK)", SyscallNumber.PRCTL, TimerSlack.PR_SET_TIMERSLACK, TimerSlack.DEFAULT_NS);
-      prepare.call("close_range", SyscallNumber.CLOSE_RANGE, 0, ALL_DESCRIPTORS, 0);
-      // posix_spawn leaves the signals that the C library keeps to itself ignored, and that would be inherited by the container.
-      long byDefault = prepare.bytes(new byte[SIGACTION_BYTES]);
-      for (int signal : Signals.OF_THE_C_LIBRARY) {
-        prepare.call("rt_sigaction", SyscallNumber.RT_SIGACTION, signal, byDefault, 0, Long.BYTES);
-      }
+      var prepare = preparation(launcher);
       var group =
           prepare.call(
               "opening cgroup " + cgroup, SyscallNumber.OPENAT, Fd.AT_FDCWD, prepare.string(cgroup.toString()), Fd.O_RDONLY | Fd.O_DIRECTORY, 0);
+      // clone3 could make the namespace as well, but then it is in use before its offsets can be written (kernel/time/namespace.c).
+      clocks.ifPresent(offsets -> prepare.call("unshare(CLONE_NEWTIME)", SyscallNumber.UNSHARE, TimeNamespace.CLONE_NEWTIME));
       launcher.run(prepare);
+      clocks.ifPresent(offsets -> TimeNamespace.setOfChildren(launcherPid, offsets));
       launcher.moveBench(Bench.STANDARD, StubElf.ADDRESS, StubElf.SEGMENT_BYTES);
       // The new process is a child of this JVM, not of the launcher, and its ids are looked up in its own namespace.
       var root =
@@ -122,6 +177,23 @@ public final class StubTree implements AutoCloseable {
     }
   }
 
+  /** What is not to be inherited from this process: descriptors, timer slack, ignored signals. */
+  private static CallBatch preparation(Stub launcher) {
+    var prepare = launcher.newBatch();
+    prepare.call("prctl(PR_SET_TIMERSLACK)", SyscallNumber.PRCTL, TimerSlack.PR_SET_TIMERSLACK, TimerSlack.DEFAULT_NS);
+    prepare.call("close_range", SyscallNumber.CLOSE_RANGE, 0, ALL_DESCRIPTORS, 0);
+    // posix_spawn leaves the signals that the C library keeps to itself ignored, and that would be inherited by the container.
+    long byDefault = prepare.bytes(new byte[SIGACTION_BYTES]);
+    for (int signal : Signals.OF_THE_C_LIBRARY) {
+      prepare.call("rt_sigaction", SyscallNumber.RT_SIGACTION, signal, byDefault, 0, Long.BYTES);
+    }
+    return prepare;
+  }
+
+  static void prepareLauncher(Stub launcher) {
+    launcher.run(preparation(launcher));
+  }
+
   private static void setUpContainer(Stub root, String name, Path hostDirectory) {
     var batch = root.newBatch();
     long slash = batch.string("/");
@@ -129,6 +201,28 @@ public final class StubTree implements AutoCloseable {
     long procDirectory = batch.string("/proc");
     batch.call("making mounts private", SyscallNumber.MOUNT, 0, slash, 0, Mount.MS_REC | Mount.MS_PRIVATE, 0);
     batch.call("mounting /proc", SyscallNumber.MOUNT, proc, procDirectory, proc, Mount.MS_NOSUID | Mount.MS_NODEV | Mount.MS_NOEXEC, 0);
+    long terminals = batch.string("devpts");
+    // Any mount of it is an instance of its own, and an opened /dev/ptmx means the one beside it (Documentation/filesystems/devpts.rst).
+    batch.call(
+        "mounting /dev/pts",
+        SyscallNumber.MOUNT,
+        terminals,
+        batch.string("/dev/pts"),
+        terminals,
+        Mount.MS_NOSUID | Mount.MS_NOEXEC,
+        batch.string("mode=0620,gid=5,ptmxmode=0666"));
+    if (Files.isDirectory(SHARED_MEMORY, LinkOption.NOFOLLOW_LINKS)) {
+      // Without a size it may take half of the host's memory, as the host's own may (mm/shmem.c, shmem_default_max_blocks).
+      long tmpfs = batch.string("tmpfs");
+      batch.call(
+          "mounting " + SHARED_MEMORY,
+          SyscallNumber.MOUNT,
+          tmpfs,
+          batch.string(SHARED_MEMORY.toString()),
+          tmpfs,
+          Mount.MS_NOSUID | Mount.MS_NODEV,
+          batch.string("mode=1777"));
+    }
     batch.call(
         "mounting " + hostDirectory + " on " + HOST_DIRECTORY_INSIDE,
         SyscallNumber.MOUNT,
@@ -160,6 +254,11 @@ public final class StubTree implements AutoCloseable {
   /** The first process. */
   public Stub root() {
     return stubs.getFirst();
+  }
+
+  /** Whether the first process was born as the leader of a session and group, which it then cannot begin anew ({@code setsid(2)}). */
+  public boolean rootLeadsSession() {
+    return leadsSession;
   }
 
   /** All processes in the order in which they were made. */

@@ -9,13 +9,14 @@ import java.util.Optional;
  *
  * @param state the letter, such as {@code 'S'}, {@code 'T'} or {@code 'Z'}
  * @param nsPid id in the innermost pid namespace
+ * @param nsProcess the process's id there
  * @param tracerPid 0 when nobody traces it
  * @param pending signals pending for the thread or the process
  * @param ignored signals set to be ignored
  * @param caught signals with a handler
  */
 record TaskStatus(
-    char state, int pid, int parentPid, int nsPid, int tracerPid, int seccomp, long pending, long blocked, long ignored, long caught) {
+    char state, int pid, int parentPid, int nsPid, int nsProcess, int tracerPid, int seccomp, long pending, long blocked, long ignored, long caught) {
 
   /** Of a process, or of a thread with {@code path} like {@code "4711/task/4712"}; empty when it is gone. */
   static Optional<TaskStatus> read(String path) {
@@ -23,12 +24,12 @@ record TaskStatus(
   }
 
   static TaskStatus parse(String text) {
-    String ids = field(text, "NSpid:");
     return new TaskStatus(
         field(text, "State:").charAt(0),
         number(text, "Tgid:"),
         number(text, "PPid:"),
-        Integer.parseInt(ids.substring(ids.lastIndexOf('\t') + 1)),
+        innermost(text, "NSpid:"),
+        innermost(text, "NStgid:"),
         number(text, "TracerPid:"),
         number(text, "Seccomp:"),
         set(text, "SigPnd:") | set(text, "ShdPnd:"),
@@ -45,6 +46,11 @@ record TaskStatus(
     }
     int from = at + 1 + name.length();
     return text.substring(from, text.indexOf('\n', from)).strip();
+  }
+
+  private static int innermost(String text, String name) {
+    String ids = field(text, name);
+    return Integer.parseInt(ids.substring(ids.lastIndexOf('\t') + 1));
   }
 
   private static int number(String text, String name) {

@@ -121,7 +121,7 @@ final class TreeStopper {
   }
 
   private boolean seize(Tracee tracee) {
-    int error = Ptrace.trySeize(tracee.tid, 0);
+    int error = Ptrace.trySeize(tracee.tid, SeccompSuspension.OPTION);
     if (error == 0) {
       seized.put(tracee.tid, tracee);
       return true;
@@ -281,14 +281,16 @@ final class TreeStopper {
     return new StoppedTree(List.copyOf(processes.values()));
   }
 
-  private static StoppedProcess collect(int pid, List<Tracee> tracees) {
+  private StoppedProcess collect(int pid, List<Tracee> tracees) {
     var status =
         TaskStatus.read(Integer.toString(pid))
             .orElseThrow(() -> new CheckpointException("process " + pid + " was killed while it was being stopped"));
-    var process = new StoppedProcess(pid, status);
-    try (var namespace = PidNamespace.of(pid)) {
+    boolean mainStopped = mainThreadsOnly || tracees.stream().anyMatch(tracee -> tracee.tid == pid);
+    int shown = mainStopped ? pid : tracees.getFirst().tid;
+    var process = new StoppedProcess(shown, status);
+    try (var namespace = PidNamespace.of(shown)) {
       for (var tracee : tracees) {
-        var thread = new StoppedThread(process, tracee.tid, tidInside(namespace, pid, tracee.tid), tracee.groupStopSignal);
+        var thread = new StoppedThread(process, tracee.tid, tidInside(namespace, shown, tracee.tid), tracee.groupStopSignal);
         tracee.observation.ifPresent(observation -> thread.blockedSinceNs(observation.confirm(thread)));
         process.add(thread);
       }

@@ -19,7 +19,7 @@ public record ZombieProcess(int pid, int nsPid, int parentPid) {
 
   /** The zombie children of stopped processes. */
   static List<ZombieProcess> childrenOf(List<StoppedProcess> processes) {
-    var parents = processes.stream().map(StoppedProcess::pid).collect(Collectors.toSet());
+    var parents = processes.stream().map(StoppedProcess::processId).collect(Collectors.toSet());
     var found = new ArrayList<ZombieProcess>();
     for (int pid : candidates(processes)) {
       if (!parents.contains(pid)) {
@@ -44,7 +44,7 @@ public record ZombieProcess(int pid, int nsPid, int parentPid) {
         return found;
       }
     }
-    processes.forEach(process -> found.addAll(ProcessList.children(process.pid())));
+    processes.forEach(process -> process.threads().forEach(thread -> found.addAll(ProcessList.childrenOfThread(process.pid(), thread.tid()))));
     return found;
   }
 }

@@ -71,6 +71,12 @@ final class Move implements AutoCloseable, StubProvider {
     sourceTracer.run(() -> stopped = StoppedTree.stop(source.pid(), LIMIT), LIMIT);
   }
 
+  void awaitRequests() {
+    sourceTracer.run(
+        () -> capture.awaitRequests(pid -> stopped.process(pid).map(StoppedProcess::anyThread)),
+        LIMIT);
+  }
+
   MemoryCapture.Round last() {
     var frozen = new ArrayList<FrozenProcess>();
     sourceTracer.run(
@@ -96,7 +102,8 @@ final class Move implements AutoCloseable, StubProvider {
 
   @Override
   public Stub stub(int nsPid) {
-    var stub = BlankStub.of(blank.pid());
+    // Not only the first process: one that is new and has replaced its program before it was announced is no clone of its parent either.
+    var stub = stubs.isEmpty() ? BlankStub.of(blank.pid()) : stubs.values().iterator().next().fork();
     stubs.put(nsPid, stub);
     return stub;
   }

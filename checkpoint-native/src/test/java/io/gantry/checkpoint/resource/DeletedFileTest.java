@@ -2,13 +2,17 @@ package io.gantry.checkpoint.resource;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.file_data_entry;
 import io.gantry.checkpoint.image.ghost_file_entry;
 import io.gantry.checkpoint.image.reg_file_entry;
+import io.gantry.checkpoint.linux.FileStatus;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -25,7 +29,7 @@ class DeletedFileTest {
     try (var move = Move.begin("deleted", directory)) {
       var sender = new FileContentSender(directory.resolve("no console"));
       var running = new ArrayList<file_data_entry>();
-      sender.round(move.processes(), running::add);
+      sender.round(move.processes(), List.of(), running::add);
       // 5 MiB less a hole of 2 MiB.
       assertThat(bytes(running)).isBetween(3L << 20, (3L << 20) + (1 << 17));
       assertThat(running).allMatch(piece -> piece.getData().size() <= FileContentSender.PIECE_MAX);
@@ -49,6 +53,55 @@ class DeletedFileTest {
       move.verify();
       assertThat(directory.resolve("gone")).doesNotExist();
     }
+  }
+
+  /** What is written through a mapping whose page is dirty already changes no time of the file. */
+  @Test
+  void fileThatNobodyHasChangedIsReadAgainOnlyWhenSomebodyMayWriteToItsMapping(@TempDir Path directory) throws IOException {
+    var path = Files.write(directory.resolve("lost"), new byte[1 << 20]);
+    try (var file = FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+      var mapping = file.map(FileChannel.MapMode.READ_WRITE, 0, 1 << 20);
+      mapping.put(5000, (byte) 1);
+      var ref = lost(path);
+      Files.delete(path);
+      var changed = FileStatus.of("/proc/self/" + ref.link()).orElseThrow().changedNs();
+      await().until(() -> System.currentTimeMillis() - changed / 1_000_000 > 300);
+      var trusting = new FileContentSender(directory.resolve("no console"));
+      var careful = new FileContentSender(directory.resolve("no console"));
+      var self = List.of(new ProcessRef((int) ProcessHandle.current().pid(), 0));
+      trusting.round(self, List.of(ref), _ -> false, _ -> {});
+      careful.round(self, List.of(ref), _ -> true, _ -> {});
+      mapping.put(5000, (byte) 2);
+      assertThat(sent(trusting, ref, false)).as("what is not read").isZero();
+      assertThat(sent(careful, ref, true)).isPositive();
+      mapping.put(5000, (byte) 3);
+      assertThat(sent(trusting, ref, true)).as("once it may be written to").isPositive();
+      file.write(ByteBuffer.wrap(new byte[] {4}), 5000);
+      assertThat(sent(careful, ref, false)).as("its time is another one").isPositive();
+    }
+  }
+
+  private static long sent(FileContentSender sender, DescriptorCapture.DeletedFileRef file, boolean writable) {
+    var pieces = new ArrayList<file_data_entry>();
+    sender.last(List.of(file), _ -> writable, pieces::add);
+    return bytes(pieces);
+  }
+
+  private static DescriptorCapture.DeletedFileRef lost(Path path) throws IOException {
+    try (var links = Files.newDirectoryStream(Path.of("/proc/self/fd"))) {
+      for (var link : links) {
+        if (Files.exists(link) && Files.isSameFile(link, path)) {
+          var status = FileStatus.of(path.toString()).orElseThrow();
+          return new DescriptorCapture.DeletedFileRef(
+              new FileIdentity(status.device(), status.inode()),
+              (int) ProcessHandle.current().pid(),
+              "fd/" + link.getFileName(),
+              path.toString(),
+              false);
+        }
+      }
+    }
+    throw new AssertionError(path + " is not open");
   }
 
   @Test
@@ -115,9 +168,9 @@ class DeletedFileTest {
     var copy = directory.resolve("copy.log");
     var sender = new FileContentSender(console);
     try (var received = new FileContentReceiver(copy, () -> 0)) {
-      sender.round(List.of(), received::accept);
+      sender.round(List.of(), List.of(), received::accept);
       Files.writeString(console, "a".repeat(FileContentSender.PIECE_MAX + 10));
-      sender.round(List.of(), received::accept);
+      sender.round(List.of(), List.of(), received::accept);
       Files.writeString(console, "the tail\n", StandardOpenOption.APPEND);
       var tail = new ArrayList<file_data_entry>();
       sender.last(List.of(), tail::add);

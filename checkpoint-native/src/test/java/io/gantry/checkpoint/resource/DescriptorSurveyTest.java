@@ -5,7 +5,12 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.RefusedException;
+import io.gantry.checkpoint.linux.Directory;
 import io.gantry.checkpoint.testing.Workload;
+import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -19,17 +24,24 @@ class DescriptorSurveyTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
+        "io_uring",
+        "perf_event",
+        "bpf-map",
+        "landlock-ruleset",
+        "character device",
         "inotify",
-        "signalfd",
-        "pidfd",
+        "fanotify",
         "userfaultfd",
         "netlink socket",
         "raw socket",
+        "packet socket",
+        "MPTCP socket",
+        "vsock socket",
         "terminal",
         "mnt namespace",
+        "POSIX message queue",
         "file of /proc",
-        "file lock (flock)",
-        "file lock (POSIX)",
+        "file lease",
         "regular file",
         "TCP connection",
         "listening TCP socket",
@@ -53,6 +65,46 @@ class DescriptorSurveyTest {
               RefusedException.class,
               refused -> assertThat(refused.findings()).extracting(Finding::kind).contains(kind));
     }
+  }
+
+  private static List<String> sentences(String how) {
+    try (var workload = Workload.start("obstacle", how)) {
+      workload.awaitLine("ready", Duration.ofSeconds(20));
+      return DescriptorSurvey.survey(List.of(workload.pid())).findings().stream()
+          .map(Finding::sentence)
+          .filter(sentence -> sentence.contains("descriptor table"))
+          .toList();
+    }
+  }
+
+  @Test
+  void threadWithADescriptorTableOfItsOwnIsLookedAtAsAProcessIs() {
+    try (var workload = Workload.start("obstacle", "own-descriptors")) {
+      workload.awaitLine("ready", Duration.ofSeconds(20));
+      int own = Directory.numbers("/proc/" + workload.pid() + "/fd").length;
+      assertThat(DescriptorSurvey.survey(List.of(workload.pid())).descriptors()).isEqualTo(2 * own);
+    }
+  }
+
+  @Test
+  void whatAThreadHasAloneAndOnlyProcessesCanHaveIsNamed() {
+    assertThat(sentences("own-listener"))
+        .hasSize(2)
+        .allSatisfy(
+            sentence ->
+                assertThat(sentence)
+                    .matches(
+                        "thread [0-9]+ has it in a descriptor table of its own, where connections, memory files, message queues and locks on files cannot be carried"));
+  }
+
+  @Test
+  void twoThreadsWithOneTableThatIsNotTheirProcessesAreNamed() {
+    assertThat(sentences("descriptors-of-two"))
+        .singleElement()
+        .satisfies(
+            sentence ->
+                assertThat(sentence)
+                    .matches("threads [0-9]+ and [0-9]+ share a descriptor table that is not their process's, which cannot be carried"));
   }
 
   @Test
@@ -81,6 +133,33 @@ class DescriptorSurveyTest {
           .until(() -> Move.linkOf(workload.pid(), 1).startsWith("pipe:"));
       assertThat(DescriptorSurvey.survey(List.of(workload.pid())).findings())
           .anyMatch(finding -> finding.descriptor() == 1 && finding.sentence().contains("not part of the container"));
+    }
+  }
+
+  @Test
+  void aUnixSocketWhoseOtherEndStaysBehindNamesBoth(@TempDir Path directory) throws IOException {
+    var name = directory.resolve("server");
+    var program = "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); time.sleep(100)";
+    try (var server = ServerSocketChannel.open(StandardProtocolFamily.UNIX).bind(UnixDomainSocketAddress.of(name));
+        var workload = Workload.run("client", List.of("python3", "-c", program, name.toString()))) {
+      Awaitility.await()
+          .atMost(Duration.ofSeconds(20))
+          .until(
+              () ->
+                  DescriptorSurvey.survey(List.of(workload.pid())).findings().stream()
+                      .anyMatch(finding -> finding.sentence().equals(
+                          "it waits to be accepted by a socket outside the container, named " + name)));
+      try (var accepted = server.accept()) {
+        assertThat(accepted.isConnected()).isTrue();
+        assertThat(DescriptorSurvey.survey(List.of(workload.pid())).findings())
+            .anySatisfy(
+                finding -> {
+                  assertThat(finding.kind()).isEqualTo("Unix socket");
+                  assertThat(finding.sentence())
+                      .startsWith("it is connected to a socket outside the container, named " + name + " (socket:[")
+                      .endsWith(" of process " + ProcessHandle.current().pid() + ")");
+                });
+      }
     }
   }
 

@@ -116,7 +116,7 @@ class ProgramDescriptorsTest {
     assertThat(findings).isEmpty();
     var capture = measure(() -> move.capture());
     var captured = move.capture();
-    var sender = new FileContentSender(Path.of("/nonexistent"));
+    var sender = new FileContentSender(Path.of("/nonexistent/console.log"));
     move.endSource();
     var tasks = move.startStubs();
     try (var received = new FileContentReceiver(move.directory().resolve("copy.log"), move::stubPid)) {

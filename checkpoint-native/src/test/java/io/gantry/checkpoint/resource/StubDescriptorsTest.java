@@ -3,23 +3,19 @@ package io.gantry.checkpoint.resource;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.gantry.checkpoint.image.file_data_entry;
-import io.gantry.checkpoint.tracee.Cgroup;
+import io.gantry.checkpoint.testing.StubHost;
 import io.gantry.checkpoint.tracee.RemoteTask;
 import io.gantry.checkpoint.tracee.StubTree;
-import io.gantry.checkpoint.tracee.TracerThread;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -29,22 +25,7 @@ class StubDescriptorsTest {
   private static final Duration LIMIT = Duration.ofSeconds(20);
   private static final int REPETITIONS = 20;
 
-  private final TracerThread tracer = new TracerThread("tracer of a test");
-  @TempDir Path directory;
-  private Cgroup cgroup;
-
-  @BeforeEach
-  void createCgroup() {
-    cgroup = Cgroup.create("test-" + ProcessHandle.current().pid() + "-" + Long.toHexString(System.nanoTime()));
-  }
-
-  @AfterEach
-  void removeEverything() {
-    tracer.close();
-    cgroup.kill();
-    cgroup.awaitEmpty(LIMIT);
-    cgroup.remove();
-  }
+  @RegisterExtension final StubHost box = new StubHost();
 
   @ParameterizedTest
   @ValueSource(
@@ -54,27 +35,27 @@ class StubDescriptorsTest {
         "sharing", "many"
       })
   void stubsGetExactlyWhatTheProcessesHad(String kind) {
-    try (var move = Move.begin(kind, directory)) {
+    try (var move = Move.begin(kind, box.directory())) {
       if (kind.equals("deleted")) {
         move.source().send("go on");
         move.awaitQuiet();
       }
       var captured = move.capture();
       var contents = new ArrayList<file_data_entry>();
-      new FileContentSender(directory.resolve("console.log")).last(captured.deletedFiles(), contents::add);
+      new FileContentSender(box.directory().resolve("console.log")).last(captured.deletedFiles(), contents::add);
       move.endSource();
-      tracer.run(() -> recreate(kind, captured, contents), LIMIT);
+      box.tracer().run(() -> recreate(kind, captured, contents), LIMIT);
     }
   }
 
   private void recreate(String kind, DescriptorCapture.Captured captured, ArrayList<file_data_entry> contents) {
-    var host = directory.resolve("host");
+    var host = box.directory().resolve("host");
     try {
       Files.createDirectories(host);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-    try (var tree = StubTree.begin("box", cgroup.path(), host);
+    try (var tree = StubTree.begin("box", box.cgroup().path(), host);
         var received = new FileContentReceiver(host.resolve("console.log"), () -> tree.root().pid())) {
       var tasks = new HashMap<Integer, RemoteTask>();
       var processes = new ArrayList<ProcessRef>();

@@ -10,47 +10,28 @@ import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.Ptrace;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.linux.Wait;
+import io.gantry.checkpoint.testing.StubHost;
 import io.gantry.checkpoint.testing.Workload;
-import io.gantry.checkpoint.tracee.Cgroup;
-import io.gantry.checkpoint.tracee.Stub;
 import io.gantry.checkpoint.tracee.StoppedTree;
-import io.gantry.checkpoint.tracee.StubTree;
-import io.gantry.checkpoint.tracee.TracerThread;
+import io.gantry.checkpoint.tracee.Stub;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.file.Path;
 import java.time.Duration;
 import org.awaitility.Awaitility;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** State of real processes in real stubs. Needs root. */
 @Timeout(60)
 class StubStateTest {
+  private static final int RUNS_BESIDE_THREADS = 8;
   private static final Duration LIMIT = Duration.ofSeconds(20);
   private static final long LEFT_NS = 300_000_000;
 
-  private final TracerThread tracer = new TracerThread("tracer of a test");
-  @TempDir Path directory;
-  private Cgroup cgroup;
-
-  @BeforeEach
-  void createCgroup() {
-    cgroup = Cgroup.create("state-" + ProcessHandle.current().pid() + "-" + Long.toHexString(System.nanoTime()));
-  }
-
-  @AfterEach
-  void removeEverything() {
-    tracer.close();
-    cgroup.kill();
-    cgroup.awaitEmpty(LIMIT);
-    cgroup.remove();
-  }
+  @RegisterExtension final StubHost box = new StubHost();
 
   private static byte[] canonical(process_state state) {
     return StateDigest.canonical(final_state.newBuilder().addProcesses(state).build());
@@ -62,7 +43,7 @@ class StubStateTest {
     try (var workload = Workload.start("state", "full", "30")) {
       Pausing.await(workload, LIMIT);
       captured =
-          tracer.call(
+          box.tracer().call(
               () -> {
                 long now = System.nanoTime();
                 try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
@@ -71,12 +52,15 @@ class StubStateTest {
               },
               LIMIT);
     }
-    tracer.run(
+    box.tracer().run(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             var threads = StubbedState.startThreads(tree.root(), captured);
             var arrival = new ProcessStateArrival(captured, threads);
+            int before = tree.root().runs();
             arrival.recreate();
+            // Each run costs two changes of context within the pause. Beside two for the process: timers, signals, and filters, which few programs have.
+            assertThat(tree.root().runs() - before).as("times that calls were run").isBetween(threads.size(), threads.size() + RUNS_BESIDE_THREADS);
             arrival.rearmCalls();
             arrival.armAndSetRegisters();
             var recaptured = StubbedState.recapture(threads);
@@ -132,9 +116,9 @@ class StubStateTest {
   @ParameterizedTest
   @ValueSource(strings = {"nanosleep", "clock_nanosleep", "poll", "futex"})
   void waitEndsWhenTheTimeThatWasLeftIsOver(String call) {
-    tracer.run(
+    box.tracer().run(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             var stub = tree.root();
             // Above what batches use.
             long at = stub.benchStart() + stub.benchBytes() - 4096;
@@ -162,9 +146,9 @@ class StubStateTest {
 
   @Test
   void waitThatIsOverAtOnceIsMadeAgain() {
-    tracer.run(
+    box.tracer().run(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             var stub = tree.root();
             long at = stub.benchStart() + stub.benchBytes() - 4096;
             var waiting = waiting(stub, "futex", at);

@@ -11,7 +11,9 @@ import io.gantry.checkpoint.state.TreeStep.ExitHelper;
 import io.gantry.checkpoint.state.TreeStep.Fork;
 import io.gantry.checkpoint.state.TreeStep.SetPgid;
 import io.gantry.checkpoint.state.TreeStep.SetSid;
+import io.gantry.checkpoint.state.TreeStep.LeaveTerminal;
 import io.gantry.checkpoint.state.TreeStep.Subreaper;
+import io.gantry.checkpoint.state.TreeStep.TakeTerminal;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -108,7 +110,7 @@ class TreePlanTest {
 
   private static TreeMember alive(TreeMember member) {
     return new TreeMember(
-        member.pid(), member.ppid(), member.pgid(), member.sid(), member.threads(), false, member.startTicks());
+        member.pid(), member.ppid(), member.pgid(), member.sid(), member.threads(), false, member.startTicks(), member.terminal());
   }
 
   @Test
@@ -183,6 +185,7 @@ class TreePlanTest {
       int parent;
       int group;
       int session;
+      int terminal;
       boolean subreaper;
       boolean zombie;
       long start;
@@ -191,6 +194,7 @@ class TreePlanTest {
     private final TreeMap<Integer, Task> tasks = new TreeMap<>();
     private final Random random;
     private long clock;
+    private int terminals;
 
     TestKernel(Random random) {
       this.random = random;
@@ -202,6 +206,7 @@ class TreePlanTest {
       random = new Random(0);
       for (TreeMember member : existing) {
         born(member.pid(), member.ppid(), member.pgid(), member.sid());
+        tasks.get(member.pid()).terminal = member.terminal();
       }
     }
 
@@ -209,7 +214,7 @@ class TreePlanTest {
       var kernel = new TestKernel(List.of());
       kernel.carryOut(plan);
       var expected = new TreeMap<Integer, List<Integer>>();
-      target.forEach(member -> expected.put(member.pid(), List.of(member.ppid(), member.pgid(), member.sid())));
+      target.forEach(member -> expected.put(member.pid(), List.of(member.ppid(), member.pgid(), member.sid(), member.terminal())));
       assertThat(kernel.places()).isEqualTo(expected);
     }
 
@@ -218,7 +223,7 @@ class TreePlanTest {
         var alive = tasks.keySet().stream().filter(pid -> !tasks.get(pid).zombie).toList();
         int pid = alive.get(random.nextInt(alive.size()));
         var task = tasks.get(pid);
-        switch (random.nextInt(12)) {
+        switch (random.nextInt(14)) {
           case 0, 1, 2, 3, 4 -> born(freeId(), pid, task.group, task.session);
           case 5 -> {
             if (!groupExists(pid)) {
@@ -245,6 +250,17 @@ class TreePlanTest {
           case 10 -> {
             if (pid != 1) {
               exit(pid);
+            }
+          }
+          case 12 -> {
+            int free = ++terminals;
+            if (task.session == pid && task.terminal == 0) {
+              task.terminal = free;
+            }
+          }
+          case 13 -> {
+            if (random.nextInt(3) == 0) {
+              leaveTerminal(pid);
             }
           }
           case 11 -> task.subreaper = random.nextInt(4) == 0;
@@ -277,6 +293,7 @@ class TreePlanTest {
       task.group = group;
       task.session = session;
       task.start = ++clock;
+      task.terminal = tasks.containsKey(parent) ? tasks.get(parent).terminal : 0;
       tasks.put(pid, task);
     }
 
@@ -284,6 +301,14 @@ class TreePlanTest {
       assertThat(groupExists(pid)).as("setsid in %d must not find a group of its id", pid).isFalse();
       tasks.get(pid).session = pid;
       tasks.get(pid).group = pid;
+      tasks.get(pid).terminal = 0;
+    }
+
+    private void leaveTerminal(int pid) {
+      tasks.get(pid).terminal = 0;
+      if (tasks.get(pid).session == pid) {
+        tasks.values().stream().filter(task -> task.session == pid).forEach(task -> task.terminal = 0);
+      }
     }
 
     private void exit(int pid) {
@@ -297,6 +322,7 @@ class TreePlanTest {
           task.parent = reaper;
         }
       }
+      leaveTerminal(pid);
       gone.zombie = true;
     }
 
@@ -322,6 +348,12 @@ class TreePlanTest {
                 .isTrue();
             task.group = pgid;
           }
+          case TakeTerminal(int pid, int terminal) -> {
+            assertThat(tasks.get(pid).session).isEqualTo(pid);
+            assertThat(tasks.get(pid).terminal).isZero();
+            tasks.get(pid).terminal = terminal;
+          }
+          case LeaveTerminal(int pid) -> leaveTerminal(pid);
           case Subreaper(int pid, boolean on) -> tasks.get(pid).subreaper = on;
           case ExitHelper(int pid, int parent) -> end(pid, parent);
           case EndStub(int pid, int parent) -> end(pid, parent);
@@ -333,7 +365,7 @@ class TreePlanTest {
 
     TreeMap<Integer, List<Integer>> places() {
       var places = new TreeMap<Integer, List<Integer>>();
-      tasks.forEach((pid, task) -> places.put(pid, List.of(task.parent, task.group, task.session)));
+      tasks.forEach((pid, task) -> places.put(pid, List.of(task.parent, task.group, task.session, task.zombie ? 0 : task.terminal)));
       return places;
     }
 
@@ -342,7 +374,7 @@ class TreePlanTest {
       tasks.forEach(
           (pid, task) ->
               members.add(
-                  new TreeMember(pid, task.parent, task.group, task.session, List.of(pid), task.zombie, task.start)));
+                  new TreeMember(pid, task.parent, task.group, task.session, List.of(pid), task.zombie, task.start, task.terminal)));
       return members;
     }
   }

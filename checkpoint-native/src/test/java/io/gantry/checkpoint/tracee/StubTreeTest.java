@@ -7,48 +7,32 @@ import static org.awaitility.Awaitility.await;
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.testing.StubHost;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.extension.RegisterExtension;
 
 /** Stubs are real processes. Needs root. */
 @Timeout(60)
 class StubTreeTest {
   private static final Duration LIMIT = Duration.ofSeconds(10);
 
-  private final TracerThread tracer = new TracerThread("tracer of a test");
-  @TempDir Path directory;
-  private Cgroup cgroup;
-
-  @BeforeEach
-  void createCgroup() {
-    cgroup = Cgroup.create("test-" + ProcessHandle.current().pid() + "-" + Long.toHexString(System.nanoTime()));
-  }
-
-  @AfterEach
-  void removeEverything() {
-    tracer.close();
-    cgroup.kill();
-    cgroup.awaitEmpty(LIMIT);
-    cgroup.remove();
-  }
+  @RegisterExtension final StubHost box = new StubHost();
 
   private void traced(Runnable task) {
-    tracer.run(task, LIMIT);
+    box.tracer().run(task, LIMIT);
   }
 
   @Test
   void processesGetTheIdsThatWereAskedFor() {
     traced(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             var init = tree.root();
             var child = tree.fork(init, 77);
             var grandchild = tree.fork(child, 30000);
@@ -57,11 +41,11 @@ class StubTreeTest {
             assertThat(child.call("getppid", SyscallNumber.GETPPID)).isEqualTo(1);
             assertThat(grandchild.call("getpid", SyscallNumber.GETPID)).isEqualTo(30000);
             assertThat(grandchild.call("getppid", SyscallNumber.GETPPID)).isEqualTo(77);
-            assertThat(cgroup.processes()).containsExactlyInAnyOrder(init.pid(), child.pid(), grandchild.pid());
+            assertThat(box.cgroup().processes()).containsExactlyInAnyOrder(init.pid(), child.pid(), grandchild.pid());
             assertThat(TaskStatus.read(Integer.toString(grandchild.pid())).orElseThrow().nsPid()).isEqualTo(30000);
             assertThatThrownBy(() -> tree.fork(init, 77)).hasMessageContaining("77 is taken");
           }
-          assertThat(cgroup.processes()).isEmpty();
+          assertThat(box.cgroup().processes()).isEmpty();
         });
   }
 
@@ -69,7 +53,7 @@ class StubTreeTest {
   void aStubHoldsNothingButBenchStackAndTheKernelsMappings() {
     traced(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             var maps = Mapping.of(tree.root().pid());
             assertThat(maps.getFirst().start()).isEqualTo(tree.root().benchStart());
             assertThat(maps.getFirst().end()).isEqualTo(tree.root().benchStart() + tree.root().benchBytes());
@@ -83,7 +67,7 @@ class StubTreeTest {
   void aForkedStubSharesItsParentsMemoryCopyOnWrite() {
     traced(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             var init = tree.root();
             long address = init.call("mmap", SyscallNumber.MMAP, 0x4000_0000L, 4096, 3, 0x22, -1, 0);
             ProcessVm.write(init.pid(), address, new byte[] {1, 2, 3}, 3);
@@ -99,7 +83,7 @@ class StubTreeTest {
   void theBenchMovesAndGoesAway() {
     traced(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             var init = tree.root();
             init.moveBench(0x5000_0000L);
             assertThat(init.benchStart()).isEqualTo(0x5000_0000L);
@@ -117,7 +101,7 @@ class StubTreeTest {
     int[] wanted = IntStream.range(0, 500).map(i -> 1000 + 3 * i).toArray();
     traced(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             var threads = tree.root().startThreads(wanted);
             assertThat(threads.stream().mapToInt(StubThread::nsTid).toArray()).isEqualTo(wanted);
             for (var thread : new StubThread[] {threads.getFirst(), threads.get(250), threads.getLast()}) {
@@ -129,24 +113,24 @@ class StubTreeTest {
             throw new java.io.UncheckedIOException(e);
           }
         });
-    assertThat(cgroup.processes()).isEmpty();
+    assertThat(box.cgroup().processes()).isEmpty();
   }
 
   @Test
   void heldStubsStayFrozenWhenTheTracerIsGone() {
-    var freezer = new Freezer(cgroup.path());
+    var freezer = new Freezer(box.cgroup().path());
     traced(
         () -> {
-          var tree = StubTree.begin("box", cgroup.path(), directory);
+          var tree = box.begin();
           tree.fork(tree.root(), 12);
           tree.root().startThreads(new int[] {13, 14});
           tree.holdAll(freezer, LIMIT);
           tree.close();
         });
-    tracer.close();
+    box.tracer().close();
     assertThat(freezer.isFrozen()).isTrue();
-    assertThat(cgroup.processes()).hasSize(2);
-    for (int pid : cgroup.processes()) {
+    assertThat(box.cgroup().processes()).hasSize(2);
+    for (int pid : box.cgroup().processes()) {
       assertThat(TaskStatus.read(Integer.toString(pid)).orElseThrow().tracerPid()).isZero();
     }
   }
@@ -156,37 +140,37 @@ class StubTreeTest {
     var dying = new TracerThread("tracer that dies");
     dying.run(
         () -> {
-          var tree = StubTree.begin("box", cgroup.path(), directory);
+          var tree = box.begin();
           tree.fork(tree.root(), 12).startThreads(new int[] {13, 14});
         },
         LIMIT);
-    assertThat(cgroup.processes()).hasSize(2);
+    assertThat(box.cgroup().processes()).hasSize(2);
     dying.close();
-    await().atMost(LIMIT).until(() -> cgroup.processes().isEmpty());
+    await().atMost(LIMIT).until(() -> box.cgroup().processes().isEmpty());
   }
 
   @Test
   void idsInTheHostsNamespaceAreGivenOrRefusedWithASentence() {
     traced(
         () -> {
-          assertThatThrownBy(() -> StubTree.beginInHostNamespaces((int) ProcessHandle.current().pid(), cgroup.path()))
+          assertThatThrownBy(() -> StubTree.beginInHostNamespaces((int) ProcessHandle.current().pid(), box.cgroup().path()))
               .hasMessageContaining("is taken on this host");
           int free = IntStream.range(20000, 30000).filter(pid -> !Files.exists(Path.of("/proc/" + pid))).findFirst().orElseThrow();
-          try (var tree = StubTree.beginInHostNamespaces(free, cgroup.path())) {
+          try (var tree = StubTree.beginInHostNamespaces(free, box.cgroup().path())) {
             assertThat(tree.root().pid()).isEqualTo(free);
             assertThat(tree.root().call("getpid", SyscallNumber.GETPID)).isEqualTo(free);
             var child = tree.fork(tree.root(), free + 1 + (int) (System.nanoTime() % 5));
             assertThat(child.call("getppid", SyscallNumber.GETPPID)).isEqualTo(free);
           }
         });
-    assertThat(cgroup.processes()).isEmpty();
+    assertThat(box.cgroup().processes()).isEmpty();
   }
 
   @Test
   void aFailedCallInAStubIsASentence() {
     traced(
         () -> {
-          try (var tree = StubTree.begin("box", cgroup.path(), directory)) {
+          try (var tree = box.begin()) {
             assertThatThrownBy(() -> tree.root().call("closing descriptor 5", SyscallNumber.CLOSE, 5))
                 .hasMessageContaining("closing descriptor 5")
                 .hasMessageContaining(Errno.describe(Errno.EBADF));

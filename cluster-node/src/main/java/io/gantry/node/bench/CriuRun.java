@@ -20,10 +20,26 @@ final class CriuRun {
 
   private CriuRun() {}
 
-  static double pauseMs(Path criu, long size, int dirtyPages, int everyMs) {
+  /**
+   * Before anything is measured.
+   *
+   * @throws CommandException {@link ExitCode#NOT_FOUND} when that is no CRIU that runs here
+   */
+  static void requireUsable(Path criu) {
     if (!Files.isExecutable(criu)) {
       throw new CommandException(ExitCode.NOT_FOUND, "There is no program " + criu + " to compare with; give CRIU's own path.");
     }
+    try (var temporary = Temporary.directory("gantry-criu-")) {
+      run(temporary.path(), criu.toString(), "--version");
+    } catch (IOException | CommandException failure) {
+      throw new CommandException(ExitCode.NOT_FOUND, "The program " + criu + " to compare with does not run here: " + failure.getMessage(), failure);
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      throw new CommandException(ExitCode.INTERRUPTED, "Interrupted.");
+    }
+  }
+
+  static double pauseMs(Path criu, long size, int dirtyPages, int everyMs) {
     try (var temporary = Temporary.directory("gantry-criu-")) {
       Path directory = temporary.path();
       Path images = Files.createDirectory(directory.resolve("images"));

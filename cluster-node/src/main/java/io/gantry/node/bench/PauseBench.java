@@ -50,6 +50,7 @@ public final class PauseBench {
 
   /** The whole report. */
   public ObjectNode run() {
+    criu.ifPresent(CriuRun::requireUsable);
     ObjectNode report = Json.object();
     report.set("machine", Machine.describe());
     console.note("gantry: measuring a raw Aeron stream …");

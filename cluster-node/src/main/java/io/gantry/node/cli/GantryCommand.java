@@ -20,6 +20,7 @@ import picocli.CommandLine.Spec;
     subcommands = {
       StartNodeCommand.class,
       RunCommand.class,
+      AdoptCommand.class,
       PsCommand.class,
       NodesCommand.class,
       MigrateCommand.class,

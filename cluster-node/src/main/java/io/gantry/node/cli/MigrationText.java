@@ -26,13 +26,19 @@ public final class MigrationText {
     String to = result.path("to").asText();
     String reason = result.path("reason").asText();
     return switch (result.path("outcome").asText()) {
-      case "completed" -> completed(result);
+      case "completed" -> completed(result) + warnings(result);
       case "refused" -> container + " was not moved to " + to + " and not touched: " + reason;
       case "rolled-back" -> container + " was not moved to " + to + " and runs on on " + from + ": " + reason;
       case "in-doubt" ->
           container + " is frozen until it is known whether it belongs to " + from + " or " + to + ": " + reason + " See gantry ps.";
       default -> container + ": " + result;
     };
+  }
+
+  private static String warnings(ObjectNode result) {
+    var text = new StringBuilder();
+    result.path("warnings").forEach(warning -> text.append("\nThe hosts differ: ").append(warning.asText()).append('.'));
+    return text.toString();
   }
 
   private static String completed(ObjectNode result) {

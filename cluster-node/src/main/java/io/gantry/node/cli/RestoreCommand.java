@@ -18,7 +18,7 @@ import picocli.CommandLine.Option;
 /** Recreates processes from a directory. Needs no node. */
 @Command(
     name = "restore",
-    header = "Recreates what gantry checkpoint has saved, and lets it run.",
+    header = "Recreates what gantry checkpoint or criu dump has saved, and lets it run.",
     description = {
       "Processes of the host get back the ids they had, which must be free; a container gets new namespaces. Every file is verified before anything"
           + " is made. Needs no node.",
@@ -37,7 +37,7 @@ final class RestoreCommand extends Subcommand {
   /** Name of the cgroup below which restored processes live. */
   static final String GROUP = "images";
 
-  @Option(names = "--images", required = true, paramLabel = "DIR", description = "The directory that gantry checkpoint has made.")
+  @Option(names = "--images", required = true, paramLabel = "DIR", description = "The directory that gantry checkpoint or criu dump has made.")
   Path images;
 
   @Override

@@ -2,9 +2,12 @@ package io.gantry.node.daemon;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.gantry.checkpoint.HostFacts;
+import io.gantry.checkpoint.HostDifference;
 import io.gantry.node.CommandException;
 import io.gantry.node.ExitCode;
 import io.gantry.node.Json;
+import java.util.List;
+import java.util.Locale;
 import java.util.stream.Collectors;
 
 /** What this host can and cannot do, for {@code gantry check} and for the start of a node. */
@@ -28,6 +31,30 @@ public final class HostReport {
           .put("available", capability.available())
           .put("required", capability.required())
           .put("reason", capability.reason());
+    }
+    return report;
+  }
+
+  /**
+   * Fields source, destination, fits (nothing forbids a move), rows [{name, source, destination, verdict (fits | warns | refuses), sentence}].
+   *
+   * @param source name of the node that containers would leave
+   * @param destination name of the one that they would go to
+   */
+  public static ObjectNode comparison(String source, String destination, List<HostDifference> rows) {
+    ObjectNode report =
+        Json.object()
+            .put("source", source)
+            .put("destination", destination)
+            .put("fits", rows.stream().noneMatch(row -> row.verdict() == HostDifference.Verdict.REFUSES));
+    var list = report.putArray("rows");
+    for (HostDifference row : rows) {
+      list.addObject()
+          .put("name", row.name())
+          .put("source", row.source())
+          .put("destination", row.destination())
+          .put("verdict", row.verdict().name().toLowerCase(Locale.ROOT))
+          .put("sentence", row.sentence());
     }
     return report;
   }

@@ -84,9 +84,13 @@ public final class JavaProcess {
   /** Name of the command that starts a new session (util-linux, essential in Debian), so that the node outlives the terminal. */
   static final String SETSID = "setsid";
 
-  /** Starts a node in a session of its own; its standard output is a pipe, on which it says that it is ready. */
-  static Process startDetached(List<String> nodeCommand, Path errors) throws IOException {
-    var command = new ArrayList<String>();
+  /**
+   * Starts a node in a session of its own; its standard output is a pipe, on which it says that it is ready.
+   *
+   * @param before stands before its command, and becomes it
+   */
+  static Process startDetached(List<String> before, List<String> nodeCommand, Path errors) throws IOException {
+    var command = new ArrayList<>(before);
     command.add(SETSID);
     command.addAll(nodeCommand);
     return new ProcessBuilder(command)

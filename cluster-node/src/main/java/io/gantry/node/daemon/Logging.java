@@ -7,9 +7,11 @@ import ch.qos.logback.classic.encoder.PatternLayoutEncoder;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.ConsoleAppender;
 import ch.qos.logback.core.OutputStreamAppender;
+import ch.qos.logback.core.filter.Filter;
 import ch.qos.logback.core.rolling.FixedWindowRollingPolicy;
 import ch.qos.logback.core.rolling.RollingFileAppender;
 import ch.qos.logback.core.rolling.SizeBasedTriggeringPolicy;
+import ch.qos.logback.core.spi.FilterReply;
 import ch.qos.logback.core.util.FileSize;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -37,11 +39,23 @@ final class Logging {
     encoder.start();
     OutputStreamAppender<ILoggingEvent> appender = file.map(path -> rolling(context, path)).orElseGet(() -> console(context));
     appender.setEncoder(encoder);
+    appender.addFilter(withoutRehearsal());
     appender.start();
     Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
     root.setLevel(Level.INFO);
     root.addAppender(appender);
     context.getLogger("akka").setLevel(Level.WARN);
+  }
+
+  /** Nodes that live for seconds meet and part: of no interest to anybody, as long as nothing fails. */
+  private static Filter<ILoggingEvent> withoutRehearsal() {
+    return new Filter<>() {
+      @Override
+      public FilterReply decide(ILoggingEvent event) {
+        boolean rehearsed = event.getThreadName().startsWith(Rehearsal.SYSTEM_NAME + "-");
+        return rehearsed && !event.getLevel().isGreaterOrEqual(Level.ERROR) ? FilterReply.DENY : FilterReply.NEUTRAL;
+      }
+    };
   }
 
   private static OutputStreamAppender<ILoggingEvent> console(LoggerContext context) {

@@ -7,6 +7,11 @@ import com.typesafe.config.ConfigParseOptions;
 import io.gantry.actors.Fencing;
 import io.gantry.actors.Names;
 import io.gantry.actors.NodeSettings;
+import io.gantry.checkpoint.HostPolicy;
+import io.gantry.checkpoint.HostTrait;
+import io.gantry.checkpoint.haul.StoragePolicy;
+import io.gantry.checkpoint.host.HostTraits;
+import io.gantry.checkpoint.network.NetworkPolicy;
 import io.gantry.node.CommandException;
 import io.gantry.node.ExitCode;
 import io.gantry.node.control.ControlSocket;
@@ -17,16 +22,22 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * What a node was told. Options win over the environment, and that over the file.
  *
  * <p>Keys of the file (HOCON, under {@code gantry}): {@code name}, {@code bind}, {@code port}, {@code pages-port}, {@code join} (a list),
- * {@code state-dir}, {@code moves-out-max}, {@code moves-in-max}, {@code rehearse},
- * {@code fencing-command} (a list), {@code fencing-after}, {@code fencing-deadline} (times);
+ * {@code state-dir}, {@code runtime-root}, {@code moves-out-max}, {@code moves-in-max}, {@code rehearse},
+ * {@code cpu-policy} ({@code superset} or {@code exact}), {@code refuse-differences} and {@code ignore-differences} (lists of names that
+ * {@code gantry check --against} shows), {@code network.bridges} (which bridge here stands for one of another host) and
+ * {@code network.hook} (see
+ * {@link NetworkPolicy}), {@code storage.shared} (directories that are the same on every host), {@code storage.keep} (for how long files of containers that
+ * are elsewhere are kept), {@code fencing-command} (a list), {@code fencing-after}, {@code fencing-deadline} (times);
  * {@code akka} beside it is handed to the actor system.
  * Environment: {@code GANTRY_NAME}, {@code GANTRY_BIND}, {@code GANTRY_PORT}, {@code GANTRY_PAGES_PORT}, {@code GANTRY_JOIN}
  * (commas between), {@code GANTRY_STATE_DIR}, {@code GANTRY_CONFIG}.
@@ -37,9 +48,13 @@ import java.util.Optional;
  * @param pagesPort UDP port for pages
  * @param join nodes to join; empty to begin a cluster
  * @param stateDirectory ledger, containers' directories, log, control socket
+ * @param runtimeRoot where OCI runtimes keep their state; empty for each one's own choice
  * @param movesOutMax most moves out of this node at a time
  * @param movesInMax most moves into it
  * @param rehearse whether to move a throwaway process before the node is ready
+ * @param hostPolicy how strictly hosts that containers come from are compared with this one
+ * @param networkPolicy how containers that have a network of their own are connected
+ * @param storagePolicy what this host shares with others, and for how long it keeps files of containers that are elsewhere
  * @param fencing what to do about a host that cannot be reached and that a container waits for
  * @param overrides the file's {@code akka} section
  */
@@ -50,9 +65,13 @@ public record NodeConfig(
     int pagesPort,
     List<String> join,
     Path stateDirectory,
+    Optional<Path> runtimeRoot,
     int movesOutMax,
     int movesInMax,
     boolean rehearse,
+    HostPolicy hostPolicy,
+    NetworkPolicy networkPolicy,
+    StoragePolicy storagePolicy,
     Fencing fencing,
     Config overrides) {
   /** UDP port for pages unless told otherwise. */
@@ -117,14 +136,68 @@ public record NodeConfig(
           inRange("pages port", pagesPort, 0, 65535),
           List.copyOf(join),
           stateDirectory.toAbsolutePath().normalize(),
+          text(file, "runtime-root").map(stateDirectory.toAbsolutePath().normalize()::resolve),
           inRange("moves-out-max", number(file, "moves-out-max").orElse(MOVES_MAX_DEFAULT), 1, 64),
           inRange("moves-in-max", number(file, "moves-in-max").orElse(MOVES_MAX_DEFAULT), 1, 64),
           options.rehearse().orElse(!file.hasPath("gantry.rehearse") || file.getBoolean("gantry.rehearse")),
+          hostPolicy(file),
+          networkPolicy(file),
+          storagePolicy(file, stateDirectory.toAbsolutePath().normalize()),
           fencing(file),
           file.hasPath("akka") ? file.getConfig("akka").atPath("akka") : ConfigFactory.empty());
     } catch (ConfigException wrong) {
       throw mistake("The configuration is wrong: " + wrong.getMessage() + ".");
     }
+  }
+
+  private static HostPolicy hostPolicy(Config file) {
+    var cpu =
+        switch (text(file, "cpu-policy").orElse("superset")) {
+          case "superset" -> HostPolicy.Cpu.SUPERSET;
+          case "exact" -> HostPolicy.Cpu.EXACT;
+          default -> throw mistake("gantry.cpu-policy is superset or exact, not '" + file.getString("gantry.cpu-policy") + "'.");
+        };
+    return new HostPolicy(cpu, traits(file, "refuse-differences"), traits(file, "ignore-differences"));
+  }
+
+  private static NetworkPolicy networkPolicy(Config file) {
+    var bridges = new HashMap<String, String>();
+    if (file.hasPath("gantry.network.bridges")) {
+      var wanted = file.getConfig("gantry.network.bridges");
+      wanted.root().keySet().forEach(bridge -> bridges.put(bridge, String.valueOf(wanted.root().get(bridge).unwrapped())));
+    }
+    var hook = text(file, "network.hook").map(Path::of);
+    hook.filter(path -> !path.isAbsolute() || !Files.isExecutable(path))
+        .ifPresent(
+            path -> {
+              throw mistake("gantry.network.hook is the absolute path of a program, and " + path + " is none.");
+            });
+    return new NetworkPolicy(bridges, hook);
+  }
+
+  private static StoragePolicy storagePolicy(Config file, Path stateDirectory) {
+    var shared = file.hasPath("gantry.storage.shared") ? file.getStringList("gantry.storage.shared") : List.<String>of();
+    for (var path : shared) {
+      if (!Path.of(path).isAbsolute() || !Path.of(path).normalize().toString().equals(path)) {
+        throw mistake("gantry.storage.shared has absolute paths of directories, and '" + path + "' is none.");
+      }
+    }
+    Duration keep = file.hasPath("gantry.storage.keep") ? file.getDuration("gantry.storage.keep") : StoragePolicy.KEEP_DEFAULT;
+    return new StoragePolicy(shared.stream().map(Path::of).toList(), keep, Optional.of(stateDirectory.resolve("left")));
+  }
+
+  private static Set<String> traits(Config file, String key) {
+    var names = file.hasPath("gantry." + key) ? file.getStringList("gantry." + key) : List.<String>of();
+    if (names.isEmpty()) {
+      return Set.of();
+    }
+    var known = new HostTraits().read().stream().map(HostTrait::name).toList();
+    for (String name : names) {
+      if (!known.contains(name)) {
+        throw mistake("gantry.%s names '%s', which is not compared. What is: %s.".formatted(key, name, String.join(", ", known)));
+      }
+    }
+    return Set.copyOf(names);
   }
 
   private static Fencing fencing(Config file) {
@@ -153,8 +226,8 @@ public record NodeConfig(
     }
     try {
       Config config = ConfigFactory.parseFile(file.toFile(), ConfigParseOptions.defaults().setAllowMissing(false)).resolve();
-      var known = List.of("name", "bind", "port", "pages-port", "join", "state-dir", "moves-out-max", "moves-in-max", "rehearse",
-          "fencing-command", "fencing-after", "fencing-deadline");
+      var known = List.of("name", "bind", "port", "pages-port", "join", "state-dir", "runtime-root", "moves-out-max", "moves-in-max", "rehearse",
+          "cpu-policy", "refuse-differences", "ignore-differences", "fencing-command", "fencing-after", "fencing-deadline", "network", "storage");
       var unknown = new ArrayList<String>();
       if (config.hasPath("gantry")) {
         config.getObject("gantry").keySet().stream().filter(key -> !known.contains(key)).sorted().forEach(unknown::add);

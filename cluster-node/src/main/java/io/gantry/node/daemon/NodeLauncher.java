@@ -38,22 +38,23 @@ public final class NodeLauncher {
    * @throws CommandException with the node's own sentence when it did not become ready; its process has ended then
    */
   public static Started start(Path stateDirectory, List<String> arguments) {
-    return start(stateDirectory, arguments, process -> {});
+    return start(stateDirectory, List.of(), arguments, process -> {});
   }
 
   /**
    * As {@link #start(Path, List)}.
    *
+   * @param before what stands before the command, such as one that enters a network namespace; it must become the command
    * @param born told about the process before it is ready, so that it can be ended whatever happens
    */
-  public static Started start(Path stateDirectory, List<String> arguments, Consumer<Process> born) {
+  public static Started start(Path stateDirectory, List<String> before, List<String> arguments, Consumer<Process> born) {
     Path errors = stateDirectory.resolve("node.stderr");
     Process process;
     try {
       Files.createDirectories(stateDirectory);
       var all = new ArrayList<>(arguments);
       all.addAll(List.of("--foreground", "--report-ready"));
-      process = JavaProcess.startDetached(JavaProcess.node(all), errors);
+      process = JavaProcess.startDetached(before, JavaProcess.node(all), errors);
       born.accept(process);
     } catch (IOException failure) {
       throw new CommandException(

@@ -11,6 +11,9 @@ import io.gantry.actors.GantryNodeSystem;
 import io.gantry.actors.MigrateOptions;
 import io.gantry.actors.MigrationProgress;
 import io.gantry.actors.NodeCommand;
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.Holdings;
+import io.gantry.checkpoint.OciSpec;
 import io.gantry.node.CommandException;
 import io.gantry.node.ExitCode;
 import io.gantry.node.Json;
@@ -25,12 +28,15 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.BiFunction;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -50,10 +56,18 @@ final class NodeRequests implements RequestHandler {
 
   private final GantryNodeSystem node;
   private final ObjectNode facts;
+  private final String here;
+  private final BiFunction<String, Integer, Holdings> survey;
 
-  /** @param facts what {@code check} answers */
-  NodeRequests(GantryNodeSystem node, ObjectNode facts) {
+  /**
+   * @param facts what {@code check} answers
+   * @param here this node's name
+   * @param survey looks at a container of this host, by its name and first process
+   */
+  NodeRequests(GantryNodeSystem node, ObjectNode facts, String here, BiFunction<String, Integer, Holdings> survey) {
     this.node = node;
+    this.here = here;
+    this.survey = survey;
     this.facts = facts;
   }
 
@@ -61,6 +75,7 @@ final class NodeRequests implements RequestHandler {
   public ObjectNode handle(String command, ObjectNode arguments, Progress progress) throws Exception {
     return switch (command) {
       case "run" -> run(arguments);
+      case "run-bundle" -> runBundle(arguments);
       case "ps" -> ps();
       case "nodes" -> nodes();
       case "migrate" -> migrate(arguments, progress);
@@ -69,6 +84,8 @@ final class NodeRequests implements RequestHandler {
       case "stop" -> stop(arguments);
       case "logs" -> logs(arguments, progress);
       case "describe" -> describe(arguments);
+      case "survey" -> survey(arguments);
+      case "compare" -> compare(arguments);
       case "check" -> facts.deepCopy();
       default ->
           throw new CommandException(
@@ -87,10 +104,43 @@ final class NodeRequests implements RequestHandler {
     Optional<String> where = arguments.hasNonNull("node") ? Optional.of(text(arguments, "node")) : Optional.empty();
     String name = text(arguments, "container");
     String directory = arguments.path("cwd").asText("/");
+    Optional<String> network = arguments.hasNonNull("network") ? Optional.of(text(arguments, "network")) : Optional.empty();
     if (where.isEmpty()) {
       requireProgram(words.getFirst(), environment.getOrDefault("PATH", ""), Path.of(directory));
     }
-    NodeCommand.RunReply reply = ask(replyTo -> new NodeCommand.RunContainer(name, where, words, environment, directory, replyTo), ANSWER_MAX);
+    var volumes = volumes(arguments);
+    NodeCommand.RunReply reply =
+        ask(
+            replyTo ->
+                new NodeCommand.RunContainer(name, where, words, environment, directory, Optional.empty(), network, volumes, replyTo),
+            ANSWER_MAX);
+    return switch (reply) {
+      case NodeCommand.Started started -> Json.object(started.container());
+      case NodeCommand.Rejected rejected -> throw rejected(rejected);
+    };
+  }
+
+  private static List<String> volumes(ObjectNode arguments) {
+    var volumes = new ArrayList<String>();
+    arguments.path("volumes").forEach(volume -> volumes.add(volume.asText()));
+    return volumes;
+  }
+
+  /** A container that a runtime makes from a bundle, or has made. */
+  private ObjectNode runBundle(ObjectNode arguments) throws InterruptedException {
+    var oci = new OciSpec(text(arguments, "runtime"), text(arguments, "id"), arguments.path("bundle").asText(""), arguments.path("adopt").asBoolean());
+    Optional<String> where = arguments.hasNonNull("node") ? Optional.of(text(arguments, "node")) : Optional.empty();
+    var shown = oci.adopt() ? List.of(oci.runtime(), oci.id()) : List.of(oci.runtime(), oci.id(), oci.bundle());
+    String name = text(arguments, "container");
+    Optional<String> network = arguments.hasNonNull("network") ? Optional.of(text(arguments, "network")) : Optional.empty();
+    if (oci.adopt() && network.isPresent()) {
+      throw new CommandException(ExitCode.USAGE, "A container that is adopted has its network already.");
+    }
+    NodeCommand.RunReply reply =
+        ask(
+            replyTo ->
+                new NodeCommand.RunContainer(name, where, shown, Map.of(), "/", Optional.of(oci), network, List.of(), replyTo),
+            ANSWER_MAX);
     return switch (reply) {
       case NodeCommand.Started started -> Json.object(started.container());
       case NodeCommand.Rejected rejected -> throw rejected(rejected);
@@ -241,6 +291,31 @@ final class NodeRequests implements RequestHandler {
       }
       case NodeCommand.Rejected rejected -> throw rejected(rejected);
     };
+  }
+
+  private ObjectNode compare(ObjectNode arguments) throws InterruptedException {
+    String with = text(arguments, "node");
+    NodeCommand.CompareReply reply = ask(replyTo -> new NodeCommand.CompareHosts(with, Optional.empty(), replyTo), ANSWER_MAX);
+    return switch (reply) {
+      case NodeCommand.Compared compared -> HostReport.comparison(here, with, compared.rows());
+      case NodeCommand.Rejected rejected -> throw rejected(rejected);
+    };
+  }
+
+  private ObjectNode survey(ObjectNode arguments) throws InterruptedException {
+    ObjectNode container = describe(arguments);
+    String name = container.path("name").asText();
+    String node = container.path("node").asText();
+    if (!node.equals(here)) {
+      throw new CommandException(
+          ExitCode.CONFLICT, "Container '" + name + "' is on node " + node + "; run gantry check --container " + name + " on that node's host.");
+    }
+    int pid = container.path("init_pid").asInt();
+    try {
+      return TreeReport.json(pid, survey.apply(name, pid)).put("container", name);
+    } catch (CheckpointException failure) {
+      throw new CommandException(ExitCode.FAILED, "Looking at container '" + name + "' failed: " + failure.getMessage(), failure);
+    }
   }
 
   private ObjectNode logs(ObjectNode arguments, Progress progress) throws InterruptedException {

@@ -2,6 +2,7 @@ package io.gantry.node.daemon;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.gantry.actors.AeronPageLinks;
+import io.gantry.actors.ContainerDirectories;
 import io.gantry.actors.GantryNodeSystem;
 import io.gantry.actors.NodeSettings;
 import io.gantry.actors.NodeStartException;
@@ -53,15 +54,19 @@ final class NodeWiring implements AutoCloseable {
 
   private NodeWiring(NodeConfig config, StateDirectory state) {
     try {
-      Engine engine = keep(new LiveEngine(CgroupName.of(config.name(), config.stateDirectory())));
+      LiveEngine engine =
+          keep(
+              new LiveEngine(
+                  CgroupName.of(config.name(), config.stateDirectory()), config.hostPolicy(), config.runtimeRoot(), config.networkPolicy(),
+                  config.storagePolicy()));
       ObjectNode facts = HostReport.json(engine.hostFacts());
       HostReport.requireAble(engine.hostFacts());
       takePrecedence();
       PageLinks links = keep(new AeronPageLinks(PageTransport.open(transport(config)), isProtected(config)));
       GantryNodeSystem node = keep(GantryNodeSystem.start(settings(config), engine, links));
-      rehearsal = config.rehearse() ? Optional.of(rehearse(engine, links, state.path().resolve("rehearsal"), node)) : Optional.empty();
+      rehearsal = config.rehearse() ? Optional.of(rehearse(config, links, state.path().resolve("rehearsal"), node)) : Optional.empty();
       rehearsal.ifPresent(result -> facts.set("rehearsal", result.json()));
-      requests = new NodeRequests(node, facts);
+      requests = new NodeRequests(node, facts, config.name(), (name, pid) -> engine.holdings(name, pid, ContainerDirectories.of(state.path(), name)));
     } catch (RuntimeException failure) {
       close();
       throw failure;
@@ -104,8 +109,11 @@ final class NodeWiring implements AutoCloseable {
         .withOverrides(config.overrides());
   }
 
-  private static Rehearsal.Result rehearse(Engine engine, PageLinks links, Path directory, GantryNodeSystem node) {
-    Rehearsal.Result result = new Rehearsal(engine, links, directory, REHEARSAL_MAX).run();
+  private static Rehearsal.Result rehearse(NodeConfig config, PageLinks links, Path directory, GantryNodeSystem node) {
+    Rehearsal.Result result;
+    try (var rehearsal = new Rehearsal(config, links, directory, REHEARSAL_MAX)) {
+      result = rehearsal.run();
+    }
     if (result.passed()) {
       LOG.info("Rehearsed {} moves: the pause of the first was {} ms, of the last {} ms.", result.moves(), result.firstPauseMs(), result.lastPauseMs());
       Rehearsal.Shape shape = result.shape();

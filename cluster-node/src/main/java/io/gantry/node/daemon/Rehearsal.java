@@ -1,61 +1,98 @@
 package io.gantry.node.daemon;
 
+import akka.actor.typed.ActorRef;
+import akka.actor.typed.javadsl.AskPattern;
+import akka.cluster.typed.Cluster;
+import akka.cluster.typed.Join;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.typesafe.config.ConfigFactory;
+import io.gantry.actors.GantryNodeSystem;
+import io.gantry.actors.MigrateOptions;
+import io.gantry.actors.MigrationOutcome;
+import io.gantry.actors.NodeCommand;
+import io.gantry.actors.NodeInfo;
+import io.gantry.actors.NodeSettings;
 import io.gantry.actors.PageLinks;
-import io.gantry.checkpoint.Arrival;
-import io.gantry.checkpoint.Capture;
-import io.gantry.checkpoint.CaptureOptions;
-import io.gantry.checkpoint.ContainerHandle;
-import io.gantry.checkpoint.ContainerSpec;
-import io.gantry.checkpoint.Engine;
-import io.gantry.checkpoint.Footprint;
+import io.gantry.checkpoint.LiveEngine;
 import io.gantry.node.Json;
 import io.gantry.node.demo.WorkloadStatus;
 import io.gantry.node.workload.PageWriter;
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.Deque;
 import java.util.List;
 import java.util.Map;
-import java.util.UUID;
-import java.util.concurrent.CompletableFuture;
+import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Moves a throwaway process from this node to this node, again and again, through the same engine and the same stream as every other
- * move: the code of the pause is compiled before the first real move needs it, and a host on which moving does not work is noticed at
- * once. Used once, by one thread.
+ * Two throwaway nodes within this one, on ports that the system chooses, form a cluster of their own and move a throwaway process there and back,
+ * again and again: through the same actors, messages, ledgers, engine and page stream as every other move. So the code of a move is compiled before
+ * the first real one needs it, and a host on which moving does not work is noticed at once. Used once, by one thread.
  */
-final class Rehearsal {
+final class Rehearsal implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Rehearsal.class);
 
   /** What the throwaway program holds and writes: little, but with the threads of a JVM, so that every part of a pause has something to do. */
   private static final List<String> ARGUMENTS = List.of(Long.toString(16L << 20), "50", "10");
 
   /** It ends by itself, should this node be killed meanwhile. */
-  private static final long LIFE_SECONDS = 40;
+  private static final long LIFE_SECONDS = 60;
+
+  /** Of the throwaway nodes' actor systems, which therefore can never meet a real one, and the beginning of their threads' names. */
+  static final String SYSTEM_NAME = "rehearsal";
+
+  private static final String CONTAINER = "rehearsal";
+
+  /** However slow the host is: fewer leave the code of a move to the interpreter. */
+  private static final int MOVES_MIN = 10;
 
   private static final int MOVES_MAX = 40;
-  private static final int ROUNDS = 2;
-  private static final Duration STEP_MAX = Duration.ofSeconds(10);
+  private static final Duration STEP_MAX = Duration.ofSeconds(15);
+  private static final long LOOK_NS = 20_000_000;
 
-  private final Engine engine;
+  /** A cluster of two that lives for seconds has no reason to take its time. */
+  private static final String QUICK_CLUSTER =
+      GantryNodeSystem.SYSTEM_NAME
+          + " = "
+          + SYSTEM_NAME
+          + """
+
+      akka.cluster {
+        gossip-interval = 50 ms
+        leader-actions-interval = 50 ms
+        periodic-tasks-initial-delay = 10 ms
+        unreachable-nodes-reaper-interval = 500 ms
+      }
+      """;
+
+  private final NodeConfig config;
   private final PageLinks links;
   private final Path directory;
   private final Duration longest;
+  private final Deque<GantryNodeSystem> nodes = new ArrayDeque<>();
+  private final Deque<LiveEngine> engines = new ArrayDeque<>();
 
   /**
-   * @param directory for the throwaway containers' files; made and removed
-   * @param longest after this time no further move begins
+   * @param config of the node that rehearses: the throwaway nodes have its address, its security and its limits
+   * @param links the node's own
+   * @param directory for the throwaway nodes' files; made and removed
+   * @param longest since the first move began: after this no further one begins, unless there were very few
    */
-  Rehearsal(Engine engine, PageLinks links, Path directory, Duration longest) {
-    this.engine = engine;
+  Rehearsal(NodeConfig config, PageLinks links, Path directory, Duration longest) {
+    this.config = config;
     this.links = links;
     this.directory = directory;
     this.longest = longest;
@@ -85,105 +122,149 @@ final class Rehearsal {
     }
   }
 
-  /** Does it. Nothing is left of it afterwards, also when it fails. */
-  Result run() {
-    long beganNs = System.nanoTime();
-    int moves = 0;
-    double first = 0;
-    double last = 0;
-    double fixed = 0;
-    var shape = new Shape(0, 0, 0);
-    String sentence = "";
-    try {
-      ContainerHandle container = engine.create(spec(0));
-      try {
-        awaitRunning();
-        Footprint footprint = engine.inspect(container);
-        shape = new Shape(footprint.processes(), footprint.threads(), footprint.descriptors());
-        while (moves < MOVES_MAX && (moves == 0 || System.nanoTime() - beganNs < longest.toNanos())) {
-          Moved moved = move(container, moves + 1);
-          container = moved.container();
-          last = moved.pauseMs();
-          fixed = moved.fixedMs();
-          first = moves == 0 ? last : first;
-          moves++;
-        }
-      } finally {
-        engine.destroy(container);
-      }
-    } catch (RuntimeException | IOException failure) {
-      LOG.error("The rehearsal failed after {} moves", moves, failure);
-      sentence = failure.getMessage() == null ? failure.toString() : failure.getMessage();
-    } catch (InterruptedException interrupted) {
-      Thread.currentThread().interrupt();
-      sentence = "It was interrupted.";
-    } finally {
-      deleteDirectory();
-    }
-    return new Result(sentence.isEmpty(), moves, first, last, fixed, shape, (System.nanoTime() - beganNs) / 1e6, sentence);
-  }
-
   /** How much there is to stop and to recreate. */
   record Shape(int processes, int threads, int descriptors) {}
 
-  private record Moved(ContainerHandle container, double pauseMs, double fixedMs) {}
-
-  private Moved move(ContainerHandle container, int number) throws IOException, InterruptedException {
-    String migration = UUID.randomUUID().toString();
-    ContainerSpec target = spec(number);
-    var ended = new CompletableFuture<String>();
-    try (Capture capture = engine.capture(container, new CaptureOptions(false));
-        Arrival arrival = engine.receive(target.name(), target.directory());
-        PageLinks.Receiving receiving = links.receive(migration, arrival, ended::complete);
-        PageLinks.Sending sending = links.send(migration, receiving.endpoint(), STEP_MAX)) {
-      for (int round = 0; round < ROUNDS; round++) {
-        capture.round(sending);
-      }
-      long stoppedNs = System.nanoTime();
-      capture.freeze();
-      Capture.LastReport sent = capture.sendLast(sending);
-      sending.end();
-      capture.hold();
-      String failure = await(ended);
-      if (!failure.isEmpty()) {
-        throw new IOException(failure);
-      }
-      Arrival.Report arrived = arrival.complete();
-      if (!arrived.digest().equals(sent.digest())) {
-        throw new IOException("The copy's digest is " + arrived.digest() + " and the original's " + sent.digest() + ".");
-      }
-      arrival.activate();
-      double pauseMs = (System.nanoTime() - stoppedNs) / 1e6;
-      capture.destroyOriginal();
-      return new Moved(arrived.container(), pauseMs, pauseMs - sent.pagesNs() / 1e6);
-    } catch (RuntimeException | IOException failed) {
-      engine.destroy(container);
-      throw failed;
-    }
-  }
-
-  private static String await(CompletableFuture<String> ended) throws IOException, InterruptedException {
+  /** Does it. {@link #close()} removes what is left of it, also when it fails. */
+  Result run() {
+    long beganNs = System.nanoTime();
+    var outcomes = new ArrayList<MigrationOutcome>();
+    var shape = new Shape(0, 0, 0);
+    String sentence = "";
     try {
-      return ended.get(STEP_MAX.toMillis(), TimeUnit.MILLISECONDS);
-    } catch (ExecutionException | TimeoutException late) {
-      throw new IOException("The stream did not end within " + STEP_MAX.toSeconds() + " s.", late);
+      GantryNodeSystem one = startNode(0, List.of());
+      GantryNodeSystem other = startNode(1, List.of(one.address()));
+      awaitTogether();
+      runProgram(one);
+      shape = shape(one);
+      long firstNs = System.nanoTime();
+      while (outcomes.size() < MOVES_MAX && (outcomes.size() < MOVES_MIN || System.nanoTime() - firstNs < longest.toNanos())) {
+        boolean there = outcomes.size() % 2 == 1;
+        outcomes.add(move(there ? other : one, name(there ? 0 : 1)));
+      }
+      Rehearsal.<NodeCommand.StopReply>ask(one, replyTo -> new NodeCommand.StopContainer(CONTAINER, replyTo));
+    } catch (RuntimeException | IOException | ExecutionException failure) {
+      LOG.error("The rehearsal failed after {} moves", outcomes.size(), failure);
+      sentence = failure.getMessage() == null ? failure.toString() : failure.getMessage();
+    } catch (TimeoutException late) {
+      LOG.error("The rehearsal failed after {} moves", outcomes.size(), late);
+      sentence = "Something took longer than " + STEP_MAX.toSeconds() + " s.";
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      sentence = "It was interrupted.";
+    }
+    double first = outcomes.isEmpty() ? 0 : outcomes.getFirst().pauseMs();
+    double last = outcomes.isEmpty() ? 0 : outcomes.getLast().pauseMs();
+    double fixed = outcomes.isEmpty() ? 0 : last - outcomes.getLast().phasesMs().lastPages();
+    return new Result(sentence.isEmpty(), outcomes.size(), first, last, fixed, shape, (System.nanoTime() - beganNs) / 1e6, sentence);
+  }
+
+  private static String name(int index) {
+    return "rehearsal-" + index;
+  }
+
+  private GantryNodeSystem startNode(int index, List<String> join) throws IOException {
+    Path own = Files.createDirectories(directory.resolve(name(index)));
+    LiveEngine engine = new LiveEngine(CgroupName.of(name(index), own));
+    engines.push(engine);
+    NodeSettings settings =
+        NodeSettings.of(name(index), config.bind(), own)
+            .withPort(0)
+            .withJoin(join)
+            .withOverrides(ConfigFactory.parseString(QUICK_CLUSTER).withFallback(config.overrides()));
+    GantryNodeSystem node = GantryNodeSystem.start(settings, engine, links);
+    nodes.push(node);
+    if (join.isEmpty()) {
+      Cluster cluster = Cluster.get(node.system());
+      cluster.manager().tell(Join.create(cluster.selfMember().address()));
+    }
+    return node;
+  }
+
+  private void awaitTogether() throws InterruptedException, ExecutionException, TimeoutException {
+    long endNs = System.nanoTime() + STEP_MAX.toNanos();
+    for (GantryNodeSystem node : nodes) {
+      while (reachable(node) < nodes.size()) {
+        if (System.nanoTime() > endNs) {
+          throw new TimeoutException();
+        }
+        LockSupport.parkNanos(LOOK_NS);
+      }
     }
   }
 
-  private ContainerSpec spec(int number) throws IOException {
-    String name = "rehearsal-" + number;
-    Path own = Files.createDirectories(directory.resolve(name));
+  private static long reachable(GantryNodeSystem node) throws InterruptedException, ExecutionException, TimeoutException {
+    NodeCommand.NodeList list = ask(node, NodeCommand.ListNodes::new);
+    return list.nodes().stream().filter(NodeInfo::reachable).filter(entry -> !entry.kernel().isEmpty()).count();
+  }
+
+  private void runProgram(GantryNodeSystem node) throws IOException, InterruptedException, ExecutionException, TimeoutException {
     var command = new ArrayList<String>();
     command.add(JavaProcess.java().toString());
     command.addAll(List.of("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx16m", "-XX:-UsePerfData", "-cp", JavaProcess.classPath()));
     command.addAll(List.of(PageWriter.class.getName(), directory.toString()));
     command.addAll(ARGUMENTS);
     command.add(Long.toString(LIFE_SECONDS));
-    return new ContainerSpec(name, command, Map.of("PATH", "/usr/bin:/bin"), directory, own);
+    var environment = Map.of("PATH", "/usr/bin:/bin");
+    NodeCommand.RunReply reply =
+        ask(node, replyTo -> new NodeCommand.RunContainer(CONTAINER, Optional.empty(), command, environment, directory.toString(), replyTo));
+    if (reply instanceof NodeCommand.Rejected rejected) {
+      throw new IOException(rejected.sentence());
+    }
+    WorkloadStatus.await(directory.resolve("status.json"), "of the rehearsal was not ready", STEP_MAX, status -> status.state().equals("running"));
   }
 
-  private void awaitRunning() {
-    WorkloadStatus.await(directory.resolve("status.json"), "of the rehearsal was not ready", STEP_MAX, status -> status.state().equals("running"));
+  private static Shape shape(GantryNodeSystem node) throws IOException, InterruptedException, ExecutionException, TimeoutException {
+    NodeCommand.DescribeReply reply = ask(node, replyTo -> new NodeCommand.DescribeContainer(CONTAINER, replyTo));
+    return switch (reply) {
+      case NodeCommand.Description description -> {
+        int threads = 0;
+        int descriptors = 0;
+        for (var process : description.processes()) {
+          threads += process.threads();
+          String[] open = new File("/proc/" + process.pid() + "/fd").list();
+          descriptors += open == null ? 0 : open.length;
+        }
+        yield new Shape(description.processes().size(), threads, descriptors);
+      }
+      case NodeCommand.Rejected rejected -> throw new IOException(rejected.sentence());
+    };
+  }
+
+  private static MigrationOutcome move(GantryNodeSystem from, String to)
+      throws IOException, InterruptedException, ExecutionException, TimeoutException {
+    MigrateOptions options = MigrateOptions.defaults().withDeadline(STEP_MAX);
+    NodeCommand.MigrateReply reply =
+        ask(from, replyTo -> new NodeCommand.MigrateContainer(CONTAINER, to, options, Optional.empty(), replyTo));
+    return switch (reply) {
+      case NodeCommand.MigrationEnded ended when ended.outcome().outcome() == MigrationOutcome.Result.COMPLETED -> ended.outcome();
+      case NodeCommand.MigrationEnded ended -> throw new IOException(ended.outcome().reason());
+      case NodeCommand.Rejected rejected -> throw new IOException(rejected.sentence());
+    };
+  }
+
+  private static <R> R ask(GantryNodeSystem node, Function<ActorRef<R>, NodeCommand> command)
+      throws InterruptedException, ExecutionException, TimeoutException {
+    Duration longest = STEP_MAX.multipliedBy(2);
+    return AskPattern.<NodeCommand, R>ask(node.commands(), command::apply, longest, node.system().scheduler())
+        .toCompletableFuture()
+        .get(longest.toMillis() + 1000, TimeUnit.MILLISECONDS);
+  }
+
+  /** Ends the throwaway nodes and whatever still runs on them, and removes their files. Takes about a second. */
+  @Override
+  public void close() {
+    while (!nodes.isEmpty()) {
+      nodes.pop().close();
+    }
+    while (!engines.isEmpty()) {
+      try (LiveEngine engine = engines.pop()) {
+        engine.removeLeftovers(CONTAINER, directory);
+      } catch (RuntimeException failure) {
+        LOG.warn("What the rehearsal ran could not be removed: {}", failure.getMessage());
+      }
+    }
+    deleteDirectory();
   }
 
   private void deleteDirectory() {
@@ -191,7 +272,7 @@ final class Rehearsal {
       return;
     }
     try (var paths = Files.walk(directory)) {
-      for (Path path : paths.sorted(java.util.Comparator.reverseOrder()).toList()) {
+      for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
         Files.deleteIfExists(path);
       }
     } catch (IOException failure) {

@@ -49,6 +49,14 @@ public final class LocalCluster implements AutoCloseable {
     }
   }
 
+  /**
+   * Where a node is to be.
+   *
+   * @param before what stands before its command, such as one that enters a network namespace; must become the command
+   * @param arguments further ones of {@code gantry node}
+   */
+  public record Place(String name, String address, List<String> before, List<String> arguments) {}
+
   private LocalCluster(Path directory) {
     this.directory = directory;
     hook = new Thread(this::removeEverything, "local-cluster-cleanup");
@@ -62,6 +70,15 @@ public final class LocalCluster implements AutoCloseable {
    * @throws CommandException with the sentence of the node that did not start; nothing is left behind then
    */
   public static LocalCluster start(String... names) {
+    var places = new ArrayList<Place>();
+    for (String name : names) {
+      places.add(new Place(name, "127.0.0." + (places.size() + 2), List.of(), List.of()));
+    }
+    return start(places);
+  }
+
+  /** Starts nodes at these places, and waits until they see each other. As above. */
+  public static LocalCluster start(List<Place> places) {
     Path directory;
     try {
       directory =
@@ -72,7 +89,7 @@ public final class LocalCluster implements AutoCloseable {
     }
     var cluster = new LocalCluster(directory);
     try {
-      cluster.startAll(names);
+      cluster.startAll(places);
       return cluster;
     } catch (RuntimeException failure) {
       cluster.close();
@@ -80,14 +97,12 @@ public final class LocalCluster implements AutoCloseable {
     }
   }
 
-  private void startAll(String... names) {
+  private void startAll(List<Place> places) {
     var starting = new ArrayList<CompletableFuture<Member>>();
-    for (int i = 0; i < names.length; i++) {
-      String name = names[i];
-      String address = "127.0.0." + (i + 2);
+    for (Place place : places) {
       starting.add(
           CompletableFuture.supplyAsync(
-              () -> start(name, address), task -> Thread.ofPlatform().name("start-" + name).daemon().start(task)));
+              () -> start(place, places.getFirst().address()), task -> Thread.ofPlatform().name("start-" + place.name()).daemon().start(task)));
     }
     for (var member : starting) {
       try {
@@ -96,19 +111,20 @@ public final class LocalCluster implements AutoCloseable {
         throw failed.getCause() instanceof CommandException sentence ? sentence : failed;
       }
     }
-    awaitJoined(names.length);
+    awaitJoined(places.size());
   }
 
-  private Member start(String name, String address) {
-    Path stateDirectory = directory.resolve(name);
-    var arguments = new ArrayList<>(List.of("--name", name, "--bind", address, "--state-dir", stateDirectory.toString()));
+  private Member start(Place place, String first) {
+    Path stateDirectory = directory.resolve(place.name());
+    var arguments = new ArrayList<>(List.of("--name", place.name(), "--bind", place.address(), "--state-dir", stateDirectory.toString()));
+    arguments.addAll(place.arguments());
     // Should this process be killed, the nodes end and remove everything by themselves.
     arguments.addAll(List.of("--temporary-for", Long.toString(ProcessHandle.current().pid())));
-    if (!address.equals("127.0.0.2")) {
-      arguments.addAll(List.of("--join", "127.0.0.2"));
+    if (!place.address().equals(first)) {
+      arguments.addAll(List.of("--join", first));
     }
-    NodeLauncher.Started started = NodeLauncher.start(stateDirectory, arguments, this::born);
-    return new Member(name, address, stateDirectory, started.process(), started.ready());
+    NodeLauncher.Started started = NodeLauncher.start(stateDirectory, place.before(), arguments, this::born);
+    return new Member(place.name(), place.address(), stateDirectory, started.process(), started.ready());
   }
 
   private void born(Process process) {
@@ -168,6 +184,18 @@ public final class LocalCluster implements AutoCloseable {
     request.putObject("env").put("PATH", System.getenv().getOrDefault("PATH", "/usr/bin:/bin")).put(MARK, directory.toString());
     containers.add(container);
     return members.getFirst().client().call(request);
+  }
+
+  /** Starts a container on the first node that runc makes from a bundle, whose environment must have {@link #mark}. */
+  public ObjectNode runBundle(String container, Path bundle) {
+    containers.add(container);
+    return members.getFirst().client().call(
+        ControlClient.request("run-bundle").put("container", container).put("id", container).put("runtime", "runc").put("bundle", bundle.toString()));
+  }
+
+  /** A variable and its value, by which the processes of this cluster's containers are known. */
+  public String mark() {
+    return MARK + "=" + directory;
   }
 
   /** Ends a container, wherever it is. */

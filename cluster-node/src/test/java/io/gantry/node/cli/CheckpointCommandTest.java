@@ -108,18 +108,18 @@ class CheckpointCommandTest {
   void whatCannotBeSavedIsRefusedAndLeavesNoDirectory() throws Exception {
     startCounting();
     Process holder =
-        new ProcessBuilder("/usr/bin/python3", "-c", "import fcntl,time,sys\nf=open(sys.argv[1],'w')\nfcntl.flock(f,2)\nprint('locked',flush=True)\ntime.sleep(60)",
-                directory.resolve("lock").toString())
+        new ProcessBuilder("/usr/bin/python3", "-c", "import fcntl,time,sys\nf=open(sys.argv[1],'w')\nfcntl.fcntl(f,fcntl.F_SETLEASE,fcntl.F_WRLCK)\nprint('leased',flush=True)\ntime.sleep(60)",
+                directory.resolve("leased").toString())
             .redirectInput(Path.of("/dev/null").toFile())
             .redirectOutput(directory.resolve("holder").toFile())
             .redirectError(directory.resolve("holder.err").toFile())
             .start();
     try {
-      await("the lock").atMost(Duration.ofSeconds(20)).until(() -> Files.readString(directory.resolve("holder")).contains("locked"));
+      await("the lease").atMost(Duration.ofSeconds(20)).until(() -> Files.readString(directory.resolve("holder")).contains("leased"));
       Path images = directory.resolve("images");
       CommandProcess refused = command("checkpoint", "--json", "--pid", Long.toString(holder.pid()), "--images", images.toString());
       assertThat(refused.process().exitValue()).as(refused.err()).isEqualTo(4);
-      assertThat(refused.json().at("/error/message").asText()).contains("process " + holder.pid(), "lock").containsPattern("descriptor \\d+");
+      assertThat(refused.json().at("/error/message").asText()).contains("process " + holder.pid(), "lease").containsPattern("descriptor \\d+");
       assertThat(images).doesNotExist();
       assertThat(holder.isAlive()).isTrue();
     } finally {

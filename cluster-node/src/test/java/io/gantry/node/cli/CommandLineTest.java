@@ -33,6 +33,16 @@ class CommandLineTest {
     assertThat(Invocation.of("bench", which, "--help").out()).contains("Usage: gantry bench " + which, "--json", "Example:", "Exit codes:");
   }
 
+  /** Else one would learn it when all else was measured. */
+  @Test
+  void whatIsNoCriuIsSaidBeforeAnythingIsMeasured() {
+    for (String path : new String[] {"/nowhere/criu", "/bin/false"}) {
+      Invocation result = Invocation.of("bench", "pause", "--json", "--against-criu", path);
+      assertThat(result.status()).isEqualTo(ExitCode.NOT_FOUND.status());
+      assertThat(result.json().at("/error/message").asText()).contains(path);
+    }
+  }
+
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
@@ -46,7 +56,7 @@ class CommandLineTest {
         "resolve web|Missing required option: '--host-is-off=N'",
         "resolve web --host-is-off b|say --yes if you are sure that the host of node b is off",
         "run --name a/b -- true|'a/b' cannot be a container's name",
-        "run --name web|Missing required parameter",
+        "run --name web|There is no program to run; give it after --, or a bundle with --bundle",
         "logs -f web|use one of them",
         "demo --memory much|--memory: 'much' is not a size",
         "demo --moves 0|--moves must be 1 to",

@@ -130,10 +130,11 @@ record ContainerFacts(long initPid, SortedMap<String, String> facts) {
   private static void threads(SortedMap<String, String> facts, String prefix, Path directory) {
     for (Path task : list(directory.resolve("task"))) {
       Map<String, String> status = statusIn(task);
-      if (status.containsKey("NSpid")) {
+      // Empty when the thread has ended since its status was read.
+      String stat = text(task.resolve("stat"));
+      if (status.containsKey("NSpid") && !stat.isEmpty()) {
         String key = prefix + "thread " + last(status.get("NSpid"));
         // Fields of man 5 proc_pid_stat counted behind the name: 18 priority, 19 nice, 40 rt_priority, 41 policy.
-        String stat = text(task.resolve("stat"));
         String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
         facts.put(
             key,

@@ -12,7 +12,9 @@ record FireCase(String phase, int delayMs, Fault fault, Side side) {
   /** Whose agent, link, disk or container it is. */
   enum Side {
     SOURCE,
-    DESTINATION
+    DESTINATION,
+    /** A node that has nothing to do with the move but is a member of the cluster. */
+    BYSTANDER
   }
 
   /** What goes wrong. All of it ends by itself or is ended by the driver: agents are started again, links healed, disks emptied. */

@@ -21,10 +21,11 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.IntStream;
 import org.awaitility.Awaitility;
 
 /**
- * Makes things go wrong while a program that would betray a second copy of itself ({@link TestProgram#WITNESS}) moves between two nodes, and looks
+ * Makes things go wrong while a program that would betray a second copy of itself ({@link TestProgram#WITNESS}) moves between nodes, and looks
  * afterwards: exactly one copy runs, it has gone on without a gap or a repetition, and nothing of the other is left. One thread.
  */
 final class FireDriver implements AutoCloseable {
@@ -38,21 +39,25 @@ final class FireDriver implements AutoCloseable {
   private static final int THREADS = 200;
 
   private final TestCluster cluster;
+  private final int nodes;
   private WatchedProgram program;
   private int where;
+  private int moves;
   private int runs;
 
   /**
    * What a case came to.
    *
    * @param result what the user was told, and where the container is now
-   * @param settledMs from the fault until exactly one copy ran and both nodes knew; restarting an agent and healing a link are part of it
+   * @param settledMs from the fault until exactly one copy ran and every node knew; restarting an agent and healing a link are part of it
    * @param stalledMs for how long the program stood still meanwhile, by its own clock, all gaps of more than 10 ms together
    */
   record Outcome(FireCase fireCase, String result, long settledMs, long stalledMs) {}
 
-  FireDriver() throws IOException {
-    cluster = TestCluster.start(TestCluster.Options.nodes(2).inNamespaces().withoutRehearsal().onSmallDisks());
+  /** @param nodes at least 2, and 3 when there are to be bystanders */
+  FireDriver(int nodes) throws IOException {
+    this.nodes = nodes;
+    cluster = TestCluster.start(TestCluster.Options.nodes(nodes).inNamespaces().withoutRehearsal().onSmallDisks());
     try {
       startProgram();
     } catch (RuntimeException | Error failure) {
@@ -71,7 +76,11 @@ final class FireDriver implements AutoCloseable {
   }
 
   private String logs() {
-    return "\n--- n0\n" + tail(cluster.node(0).log()) + "\n--- n1\n" + tail(cluster.node(1).log());
+    var all = new StringBuilder();
+    for (int i = 0; i < nodes; i++) {
+      all.append("\n--- n").append(i).append('\n').append(tail(cluster.node(i).log()));
+    }
+    return all.toString();
   }
 
   private static String tail(String log) {
@@ -91,8 +100,15 @@ final class FireDriver implements AutoCloseable {
 
   private Optional<Outcome> attempt(FireCase fireCase, boolean last) {
     TestCluster.Node source = cluster.node(where);
-    TestCluster.Node destination = cluster.node(1 - where);
-    TestCluster.Node victim = fireCase.side() == FireCase.Side.SOURCE ? source : destination;
+    // Every other node in turn.
+    int to = (where + 1 + moves++ % (nodes - 1)) % nodes;
+    TestCluster.Node destination = cluster.node(to);
+    TestCluster.Node victim =
+        switch (fireCase.side()) {
+          case SOURCE -> source;
+          case DESTINATION -> destination;
+          case BYSTANDER -> cluster.node(3 - where - to);
+        };
     long initPid = initPid(source);
     long gapsMs = program.number("all_gaps_ms");
     var reached = new CompletableFuture<Long>();
@@ -218,14 +234,14 @@ final class FireDriver implements AutoCloseable {
     }
   }
 
-  /** Waits until exactly one copy runs (or, when the container was killed, none) and both nodes say so; then it must be the right one. */
+  /** Waits until exactly one copy runs (or, when the container was killed, none) and all nodes say so; then it must be the right one. */
   private String settle(FireCase fireCase) {
     long deadlineNs = System.nanoTime() + SETTLED_MAX.toNanos();
     String seen = "";
     while (System.nanoTime() < deadlineNs) {
       seen = look();
-      if (seen.equals("on n0") || seen.equals("on n1")) {
-        where = seen.equals("on n0") ? 0 : 1;
+      if (seen.startsWith("on n")) {
+        where = Integer.parseInt(seen.substring("on n".length()));
         assertSound(fireCase);
         return seen;
       }
@@ -237,25 +253,25 @@ final class FireDriver implements AutoCloseable {
     throw new AssertionError(fireCase + ": it has not settled within " + SETTLED_MAX + ", but is: " + seen + logs());
   }
 
-  /** {@code on n0}, {@code on n1}, {@code ended}, or a description of what is not settled yet. */
+  /** {@code on n0} and so on, {@code ended}, or a description of what is not settled yet. */
   private String look() {
     List<Copy> copies = copies();
     var entries = new ArrayList<String>();
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < nodes; i++) {
       entries.add(entry(i));
     }
     if (copies.isEmpty() && entries.stream().allMatch(entry -> entry.endsWith(" exited"))) {
       return "ended";
     }
     if (copies.size() == 1 && !copies.getFirst().frozen()) {
-      for (int i = 0; i < 2; i++) {
+      for (int i = 0; i < nodes; i++) {
         String wanted = "n" + i + " running";
         if (entries.stream().allMatch(wanted::equals) && initPid(cluster.node(i)) == copies.getFirst().initPid()) {
           return "on n" + i;
         }
       }
     }
-    return "copies " + copies + ", n0 says " + entries.get(0) + ", n1 says " + entries.get(1);
+    return "copies " + copies + ", the nodes say " + entries;
   }
 
   private String entry(int node) {
@@ -274,8 +290,12 @@ final class FireDriver implements AutoCloseable {
     }
   }
 
-  /** A process tree with this program in it. */
-  private record Copy(long initPid, boolean frozen) {}
+  /**
+   * A process tree with this program in it.
+   *
+   * @param runs neither frozen, nor stopped by a tracer, nor ended
+   */
+  private record Copy(long initPid, boolean frozen, boolean runs) {}
 
   /** Looks at the host, not at what the nodes say: every living process that runs the program in its directory. */
   private List<Copy> copies() {
@@ -290,10 +310,15 @@ final class FireDriver implements AutoCloseable {
                 .flatMap(line -> text(cgroupRoot().resolve("." + line.substring(3)).resolve("cgroup.events")))
                 .map(events -> events.contains("frozen 1"))
                 .orElse(false);
-        found.add(new Copy(process.pid(), frozen));
+        found.add(new Copy(process.pid(), frozen, !frozen && !isStopped(directory)));
       }
     }
     return found;
+  }
+
+  /** By the state letter behind the name ({@code man 5 proc_pid_stat}); also one that has ended meanwhile. */
+  private static boolean isStopped(Path directory) {
+    return text(directory.resolve("stat")).map(stat -> "tTZX".indexOf(stat.charAt(stat.lastIndexOf(')') + 2)) >= 0).orElse(true);
   }
 
   private static Path cgroupRoot() {
@@ -321,24 +346,26 @@ final class FireDriver implements AutoCloseable {
       wanted++;
     }
     assertThat(ContainerFacts.traces(initPid(cluster.node(where)))).as(fireCase + ": traces of a move").isEmpty();
-    assertThat(copies()).as(fireCase + ": copies" + logs()).hasSize(1);
+    // An agent that was stopped may first go on building a copy that nobody wants any more; it must not run, and must go.
+    assertThat(copies().stream().filter(Copy::runs)).as(fireCase + ": copies that run" + logs()).hasSize(1);
+    Awaitility.await(fireCase + ": the other copy to go").atMost(Duration.ofSeconds(20)).until(() -> copies().size() == 1);
   }
 
   private void cleanUpEnded() {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < nodes; i++) {
       if (entry(i).equals("n" + i + " exited")) {
         cluster.node(i).ask(ControlClient.request("stop").put("container", NAME));
       }
     }
     // A name is free when every node knows it.
-    Awaitility.await("both nodes to know that it is gone")
+    Awaitility.await("all nodes to know that it is gone")
         .atMost(Duration.ofSeconds(20))
-        .until(() -> entry(0).equals("nothing") && entry(1).equals("nothing"));
+        .until(() -> IntStream.range(0, nodes).allMatch(node -> entry(node).equals("nothing")));
   }
 
-  /** Both nodes see each other again, so that the next case begins as the first did. */
+  /** All nodes see each other again, so that the next case begins as the first did. */
   private void awaitReady() {
-    cluster.awaitReachable(2);
+    cluster.awaitReachable(nodes);
     assertThat(look()).as("before the next case").isEqualTo("on n" + where);
   }
 
@@ -366,7 +393,7 @@ final class FireDriver implements AutoCloseable {
     rows.forEach(
         (key, all) -> {
           var results = new java.util.TreeMap<String, Integer>();
-          all.forEach(outcome -> results.merge(outcome.result().replaceAll(", on n[01]", ""), 1, Integer::sum));
+          all.forEach(outcome -> results.merge(outcome.result().replaceAll(", on n[0-9]", ""), 1, Integer::sum));
           var times = all.stream().map(Outcome::settledMs).sorted().toList();
           var stalls = all.stream().map(Outcome::stalledMs).sorted().toList();
           text.append(key).append(' ').append(all.size()).append(" | ");

@@ -5,6 +5,7 @@ import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.gantry.node.CommandException;
 import io.gantry.node.ExitCode;
 import io.gantry.node.control.ControlClient;
 import java.io.IOException;
@@ -13,11 +14,12 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The destination is lost at the commit of a real move, and the source goes on because it is told that that host is off. */
+/** A host is lost at the commit of a real move, and the other goes on because it is told that that host is off. */
 @Tag("long")
 class LostHostTest {
   private static final int TRIES_MAX = 8;
@@ -49,7 +51,8 @@ class LostHostTest {
       }
       awaitStatus(source, "running");
       if (source.container("web").orElseThrow().path("node").asText().equals("n1")) {
-        assertThat(destination.migrate("web", source).path("outcome").asText()).isEqualTo("completed");
+        JsonNode back = destination.migrate("web", source);
+        assertThat(back.path("outcome").asText()).as(back.toString()).isEqualTo("completed");
         pid = source.container("web").orElseThrow().path("init_pid").asLong();
       }
     }
@@ -59,10 +62,11 @@ class LostHostTest {
   private static void awaitStatus(TestCluster.Node asked, String status) {
     await()
         .atMost(Duration.ofSeconds(40))
-        .until(() -> asked.container("web").map(known -> known.path("status").asText()).orElse("").equals(status));
+        .until(() -> statusAt(asked).equals(status));
   }
 
-  private static void awaitRunningOnlyAtTheSource(TestCluster cluster, long pid) {
+  /** @param where index of the node that has it; the other one has nothing of it left */
+  private static void awaitRunningOnlyOn(TestCluster cluster, int where, long pid, long epochMin) {
     for (int i = 0; i < 2; i++) {
       TestCluster.Node asked = cluster.node(i);
       await()
@@ -70,15 +74,16 @@ class LostHostTest {
           .untilAsserted(
               () -> {
                 JsonNode known = asked.container("web").orElseThrow();
-                assertThat(known.path("node").asText()).isEqualTo("n0");
+                assertThat(known.path("node").asText()).isEqualTo("n" + where);
                 assertThat(known.path("status").asText()).isEqualTo("running");
-                assertThat(known.path("epoch").asLong()).isGreaterThanOrEqualTo(3);
+                assertThat(known.path("epoch").asLong()).isGreaterThanOrEqualTo(epochMin);
                 assertThat(known.path("init_pid").asLong()).isEqualTo(pid);
               });
     }
-    Path left = cluster.node(1).stateDirectory().resolve("containers/web");
+    TestCluster.Node other = cluster.node(1 - where);
+    Path left = other.stateDirectory().resolve("containers/web");
     await().atMost(Duration.ofSeconds(20)).until(() -> Files.notExists(left));
-    assertThat(cluster.node(0).migrate("web", cluster.node(1)).path("outcome").asText())
+    assertThat(cluster.node(where).migrate("web", other).path("outcome").asText())
         .as("it can be moved there again")
         .isEqualTo("completed");
   }
@@ -105,7 +110,75 @@ class LostHostTest {
               });
       cluster.node(1).start();
       cluster.awaitReachable(2);
-      awaitRunningOnlyAtTheSource(cluster, pid);
+      awaitRunningOnlyOn(cluster, 0, pid, 3);
+    }
+  }
+
+  /** Moves until the source was killed at a moment at which the destination has a complete copy and no word that it may run. */
+  private static void moveIntoHeld(TestCluster cluster) {
+    TestCluster.Node source = cluster.node(0);
+    TestCluster.Node destination = cluster.node(1);
+    source.run("web", "sleep", "600");
+    for (int i = 0; i < TRIES_MAX; i++) {
+      var killed = new AtomicBoolean();
+      try {
+        source.ask(
+            ControlClient.request("migrate").put("container", "web").put("to", "n1").put("deadline_ms", 30_000),
+            progress -> {
+              if (progress.path("phase").asText().equals("Releasing") && killed.compareAndSet(false, true)) {
+                source.kill();
+              }
+            });
+      } catch (CommandException died) {
+        assertThat(killed).as("the source answers unless it was killed: " + died.getMessage()).isTrue();
+      }
+      await("the destination's word").atMost(Duration.ofSeconds(40)).until(() -> List.of("held", "running").contains(statusAt(destination)));
+      if (statusAt(destination).equals("held")) {
+        return;
+      }
+      // It was released before it was killed. Back, and once more.
+      if (!source.isAlive()) {
+        source.start();
+        cluster.awaitReachable(2);
+      }
+      await().atMost(Duration.ofSeconds(40)).until(() -> statusAt(source).equals("running") && statusAt(destination).equals("running"));
+      if (source.container("web").orElseThrow().path("node").asText().equals("n1")) {
+        JsonNode back = destination.migrate("web", source);
+        assertThat(back.path("outcome").asText()).as(back.toString()).isEqualTo("completed");
+      }
+    }
+    throw new AssertionError("in " + TRIES_MAX + " tries the source was never killed between Ready and RELEASED");
+  }
+
+  /** Empty while it does not answer: a node that is left alone in its cluster starts its actors anew. */
+  private static String statusAt(TestCluster.Node asked) {
+    try {
+      return asked.container("web").map(known -> known.path("status").asText()).orElse("");
+    } catch (CommandException busy) {
+      return "";
+    }
+  }
+
+  @Test
+  void aPersonLetsAHeldCopyRunAndTheHostThatComesBackGivesItsOriginalUp() throws IOException {
+    try (var cluster = TestCluster.start(TestCluster.Options.nodes(2).withoutRehearsal())) {
+      moveIntoHeld(cluster);
+      TestCluster.Node destination = cluster.node(1);
+      await()
+          .atMost(Duration.ofSeconds(30))
+          .untilAsserted(
+              () -> {
+                TestCluster.Result resolved = destination.cli("resolve", "--json", "web", "--host-is-off", "n0", "--yes");
+                assertThat(resolved.status()).as(resolved.err()).isZero();
+                assertThat(resolved.json().path("node").asText()).isEqualTo("n1");
+              });
+      awaitStatus(destination, "running");
+      long copy = destination.container("web").orElseThrow().path("init_pid").asLong();
+      assertThat(ProcessHandle.of(copy)).isPresent();
+      // The destination, left alone, waits for a node that it may join: they must not wait for each other.
+      cluster.node(0).startAsBefore();
+      cluster.awaitReachable(2);
+      awaitRunningOnlyOn(cluster, 1, copy, 2);
     }
   }
 
@@ -125,7 +198,7 @@ class LostHostTest {
       assertThat(Files.readString(directory.resolve("called"))).isEqualTo("n1 " + TestCluster.loopback(3) + "\n");
       cluster.node(1).start();
       cluster.awaitReachable(2);
-      awaitRunningOnlyAtTheSource(cluster, pid);
+      awaitRunningOnlyOn(cluster, 0, pid, 3);
     }
   }
 }

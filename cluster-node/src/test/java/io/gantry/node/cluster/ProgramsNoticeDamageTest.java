@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -34,7 +35,7 @@ class ProgramsNoticeDamageTest {
     }
   }
 
-  private static String[] arguments(TestProgram program) {
+  private String[] arguments(TestProgram program) throws IOException {
     return switch (program) {
       case FORKS, EVERYTHING -> new String[] {};
       case BYTES -> new String[] {"32"};
@@ -43,6 +44,7 @@ class ProgramsNoticeDamageTest {
       case PREFORK -> new String[] {"16", "4", "3"};
       case CHURN -> new String[] {"16"};
       case DIRTY -> new String[] {"16", "5000"};
+      case STORAGE -> new String[] {Files.createDirectory(directory.resolve("volume")).toString()};
       case WITNESS -> new String[] {"16", "40"};
     };
   }
@@ -100,6 +102,9 @@ class ProgramsNoticeDamageTest {
     "CHURN, child",
     "CHURN, exec",
     "DIRTY, page",
+    "STORAGE, byte",
+    "STORAGE, name",
+    "STORAGE, time",
     "WITNESS, page",
     "WITNESS, number",
   })

@@ -10,6 +10,8 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.Predicate;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -22,6 +24,7 @@ import org.junit.jupiter.api.TestInstance;
  * nobody may see anything of it but a pause. Two nodes, each in a network namespace of its own.
  */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
+@Tag("alone")
 class RealProgramsTest {
   private static final int MOVES = 6;
 
@@ -96,13 +99,20 @@ class RealProgramsTest {
       program.awaitBeats(3);
       program.assertNoErrors();
       long newPid = initPid(name);
-      assertThat(ContainerFacts.of(newPid, facts).facts()).as(name + " after move " + (i + 1)).isEqualTo(before.facts());
+      assertThat(lasting(ContainerFacts.of(newPid, facts))).as(name + " after move " + (i + 1)).isEqualTo(lasting(before));
       assertThat(ContainerFacts.traces(newPid)).isEmpty();
       assertThat(newPid).isNotEqualTo(oldPid);
       assertThat(ContainerFacts.members(oldPid)).as("processes of the original").isEmpty();
       pauses.add(outcome.path("pause_ms").asDouble() + " (rounds " + outcome.path("rounds").size() + ", " + outcome.path("total_ms").asLong() + " in all)");
     }
     System.out.println(name + ": pauses in ms " + pauses + ", longest gap by its own clock " + program.maxGapMs() + " ms");
+  }
+
+  /** Without the descriptor through which the program writes how it is, now and then, for a moment. */
+  private static Map<String, String> lasting(ContainerFacts seen) {
+    var lasting = new TreeMap<String, String>(seen.facts());
+    lasting.values().removeIf(fact -> fact.contains("/status.new"));
+    return lasting;
   }
 
   private void endWell(String name, WatchedProgram program) {
@@ -179,13 +189,28 @@ class RealProgramsTest {
     // Every child has by then written the pages that it ever writes.
     await().atMost(Duration.ofSeconds(30)).until(() -> program.number("answered") > 3000);
     for (int i = 0; i < MOVES; i++) {
-      long before = ContainerFacts.proportionalBytes(initPid("prefork"));
+      long before = grownBytes("prefork");
       moveAndWatch("prefork", program, 1, FIRST_PROCESS);
       long after = ContainerFacts.proportionalBytes(initPid("prefork"));
       System.out.println("prefork: " + (before >> 20) + " MiB resident before, " + (after >> 20) + " MiB after");
       assertThat(after).as("resident memory with what is shared counted once").isLessThanOrEqualTo(before * 11 / 10);
     }
     endWell("prefork", program);
+  }
+
+  /** What it holds once it does not grow any more. */
+  private long grownBytes(String container) {
+    long[] last = {0};
+    await()
+        .atMost(Duration.ofSeconds(60))
+        .pollInterval(Duration.ofSeconds(1))
+        .until(
+            () -> {
+              long before = last[0];
+              last[0] = ContainerFacts.proportionalBytes(initPid(container));
+              return last[0] - before < last[0] / 100;
+            });
+    return last[0];
   }
 
   @Test

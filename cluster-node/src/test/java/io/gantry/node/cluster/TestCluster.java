@@ -48,6 +48,8 @@ public final class TestCluster implements AutoCloseable {
   private final Optional<TestNetwork> network;
   private final List<String> extra;
   private final boolean smallDisks;
+  private final boolean uptimes;
+  private final List<String> others;
   private final List<Node> nodes = new ArrayList<>();
 
   private TestCluster(Options options) throws IOException {
@@ -59,6 +61,8 @@ public final class TestCluster implements AutoCloseable {
     network = options.namespaces ? Optional.of(TestNetwork.create(mark, options.count)) : Optional.empty();
     extra = options.arguments;
     smallDisks = options.smallDisks;
+    uptimes = options.uptimes;
+    others = options.others;
   }
 
   /**
@@ -67,26 +71,46 @@ public final class TestCluster implements AutoCloseable {
    * @param count nodes
    * @param namespaces whether each has a network namespace of its own
    * @param smallDisks whether each state directory is a file system of its own that can be {@linkplain Node#fillDisk filled}
+   * @param uptimes whether each node after the first sees clocks that are 100,000 s more ahead
    * @param arguments further ones for {@code gantry node}
+   * @param others what stands before the command of each node after the first
    */
-  public record Options(int count, boolean namespaces, boolean smallDisks, List<String> arguments) {
+  public record Options(int count, boolean namespaces, boolean smallDisks, boolean uptimes, List<String> arguments, List<String> others) {
+    public Options(int count, boolean namespaces, boolean smallDisks, boolean uptimes, List<String> arguments) {
+      this(count, namespaces, smallDisks, uptimes, arguments, List.of());
+    }
+
+    public Options(int count, boolean namespaces, boolean smallDisks, List<String> arguments) {
+      this(count, namespaces, smallDisks, false, arguments);
+    }
+
     public static Options nodes(int count) {
-      return new Options(count, false, false, List.of());
+      return new Options(count, false, false, false, List.of());
     }
 
     /** Ready sooner; for tests that do not look at pauses. */
     public Options withoutRehearsal() {
       var more = new ArrayList<>(arguments);
       more.add("--no-rehearsal");
-      return new Options(count, namespaces, smallDisks, List.copyOf(more));
+      return new Options(count, namespaces, smallDisks, uptimes, List.copyOf(more), others);
+    }
+
+    /** @param command what stands before the command of each node after the first */
+    public Options withOthersIn(List<String> command) {
+      return new Options(count, namespaces, smallDisks, uptimes, arguments, command);
     }
 
     public Options onSmallDisks() {
-      return new Options(count, namespaces, true, arguments);
+      return new Options(count, namespaces, true, uptimes, arguments, others);
     }
 
     public Options inNamespaces() {
-      return new Options(count, true, smallDisks, arguments);
+      return new Options(count, true, smallDisks, uptimes, arguments, others);
+    }
+
+    /** As if the hosts had been started at different times. */
+    public Options withOtherUptimes() {
+      return new Options(count, namespaces, smallDisks, true, arguments, others);
     }
   }
 
@@ -132,6 +156,11 @@ public final class TestCluster implements AutoCloseable {
     return nodes.get(index);
   }
 
+  /** Gives the nodes, which must be in namespaces, a network for containers; as {@link TestNetwork#joinContainers}. */
+  public List<String> joinContainers() {
+    return network.orElseThrow().joinContainers();
+  }
+
   /** A directory that is removed at the end; for the files of workloads. */
   public Path directory() {
     return directory;
@@ -146,6 +175,23 @@ public final class TestCluster implements AutoCloseable {
         java.util.concurrent.locks.LockSupport.parkNanos(100_000_000);
       }
     }
+  }
+
+  /**
+   * Moves a container from one of two nodes to the other, with a digest over every page; what is rolled back, as it may be on a busy host, is tried again.
+   *
+   * @return the outcome, which is completed
+   */
+  public ObjectNode moveVerified(String container, int from, int triesMax) {
+    Node source = node(from % 2);
+    Node destination = node((from + 1) % 2);
+    ObjectNode outcome = source.migrateVerified(container, destination);
+    for (int i = 1; i < triesMax && outcome.path("outcome").asText().equals("rolled-back"); i++) {
+      System.out.println(container + ", rolled back: " + outcome.path("reason").asText());
+      outcome = source.migrateVerified(container, destination);
+    }
+    assertThat(outcome.path("outcome").asText()).as(outcome + "\n" + node(0).log() + node(1).log()).isEqualTo("completed");
+    return outcome;
   }
 
   /** Ends nodes and containers, removes everything, and then fails when something was left. */
@@ -285,10 +331,19 @@ public final class TestCluster implements AutoCloseable {
 
     /** Starts it, or starts it again on the same state directory, and waits until it is ready. */
     public void start() {
+      start(true);
+    }
+
+    /** Starts the first node again as an operator does: with the arguments it had, which name nobody to join. */
+    public void startAsBefore() {
+      start(false);
+    }
+
+    private void start(boolean joinOthers) {
       var arguments = new ArrayList<>(List.of("--name", name, "--bind", address, "--state-dir", state.toString()));
       if (index > 0) {
         arguments.addAll(List.of("--join", network.map(net -> net.address(0)).orElse(loopback(2))));
-      } else if (nodes.size() > 1 && Files.exists(state.resolve("node.log"))) {
+      } else if (joinOthers && nodes.size() > 1 && Files.exists(state.resolve("node.log"))) {
         // The first one began the cluster; when it comes back it joins the others.
         arguments.addAll(List.of("--join", nodes.get(1).address));
       }
@@ -296,6 +351,12 @@ public final class TestCluster implements AutoCloseable {
       arguments.addAll(List.of("--foreground", "--report-ready"));
       var command = new ArrayList<String>();
       network.ifPresent(net -> command.addAll(net.enter(index)));
+      if (uptimes && index > 0) {
+        command.addAll(List.of("unshare", "--time", "--monotonic", Long.toString(100_000L * index), "--boottime", Long.toString(200_000L * index)));
+      }
+      if (index > 0) {
+        command.addAll(others);
+      }
       command.add("setsid");
       command.addAll(JavaProcess.node(arguments));
       try {
@@ -432,6 +493,23 @@ public final class TestCluster implements AutoCloseable {
 
     /** Starts a container here, with this process's environment, the cluster's mark and {@code environment}. */
     public ObjectNode run(String container, Path workingDirectory, Map<String, String> environment, String... command) {
+      return ask(birth(container, workingDirectory, environment, command));
+    }
+
+    /** Starts a container with a network of its own, as {@code --network} describes it. */
+    public ObjectNode runInNetwork(String container, String described, String... command) {
+      return ask(birth(container, directory, Map.of(), command).put("network", described));
+    }
+
+    /** Starts a container with volumes. */
+    public ObjectNode runWithVolumes(String container, List<Path> volumes, String... command) {
+      var request = birth(container, directory, Map.of(), command);
+      var paths = request.putArray("volumes");
+      volumes.forEach(volume -> paths.add(volume.toString()));
+      return ask(request);
+    }
+
+    private ObjectNode birth(String container, Path workingDirectory, Map<String, String> environment, String... command) {
       ObjectNode request = ControlClient.request("run").put("container", container).put("cwd", workingDirectory.toString());
       var words = request.putArray("argv");
       for (String word : command) {
@@ -443,7 +521,7 @@ public final class TestCluster implements AutoCloseable {
       all.putAll(environment);
       ObjectNode variables = request.putObject("env");
       all.forEach(variables::put);
-      return ask(request);
+      return request;
     }
 
     /** Starts a container here. */

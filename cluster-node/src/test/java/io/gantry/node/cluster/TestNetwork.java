@@ -14,6 +14,7 @@ import java.util.concurrent.TimeUnit;
  */
 final class TestNetwork implements AutoCloseable {
   private final List<String> names = new ArrayList<>();
+  private final List<String> clients = new ArrayList<>();
   private final String bridge;
 
   private TestNetwork(String mark) {
@@ -48,6 +49,35 @@ final class TestNetwork implements AutoCloseable {
       ip("-n", name, "addr", "add", address(i) + "/24", "dev", "eth0");
       ip("-n", name, "link", "set", "eth0", "up");
     }
+  }
+
+  /**
+   * A second network, for containers: each host gets a bridge, {@code br0}, and all of these are joined by a switch, at which a
+   * client is, 10.9.0.1 and fd00::1.
+   *
+   * @return what stands before a command that is to run at the client
+   */
+  List<String> joinContainers() {
+    String client = prefix() + "-client";
+    ip("netns", "add", client);
+    clients.add(client);
+    ip("-n", client, "link", "set", "lo", "up");
+    ip("-n", bridge, "link", "add", "br1", "type", "bridge", "mcast_snooping", "0");
+    ip("-n", bridge, "link", "set", "br1", "up");
+    for (int i = 0; i < names.size() - 1; i++) {
+      String name = names.get(i + 1);
+      ip("-n", name, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0");
+      ip("-n", name, "link", "add", "up0", "type", "veth", "peer", "name", "c" + i, "netns", bridge);
+      ip("-n", name, "link", "set", "up0", "master", "br0", "up");
+      ip("-n", name, "link", "set", "br0", "up");
+      ip("-n", bridge, "link", "set", "c" + i, "master", "br1", "up");
+    }
+    ip("-n", client, "link", "add", "eth0", "type", "veth", "peer", "name", "client", "netns", bridge);
+    ip("-n", bridge, "link", "set", "client", "master", "br1", "up");
+    ip("-n", client, "link", "set", "eth0", "up");
+    ip("-n", client, "addr", "add", "10.9.0.1/24", "dev", "eth0");
+    ip("-n", client, "addr", "add", "fd00::1/64", "dev", "eth0", "nodad");
+    return List.of("nsenter", "--net=/run/netns/" + client);
   }
 
   private void add(String name) {
@@ -114,6 +144,10 @@ final class TestNetwork implements AutoCloseable {
 
   @Override
   public void close() {
+    for (String name : clients) {
+      ip("netns", "delete", name);
+    }
+    clients.clear();
     for (String name : names.reversed()) {
       ip("netns", "delete", name);
     }

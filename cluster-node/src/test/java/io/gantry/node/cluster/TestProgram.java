@@ -36,10 +36,12 @@ enum TestProgram {
   EVERYTHING("everything.c", 0),
   /** Memory that is written at a chosen rate. Arguments: MiB, pages per second. */
   DIRTY("dirty.c", 2),
+  /** Files that are written, cut, renamed and deleted all the time. Arguments: one or two directories for them. */
+  STORAGE("storage.c", 1),
   /** One that would betray a second copy of itself. Arguments: MiB, threads. */
   WITNESS("witness.c", 2);
 
-  private static final Path SOURCES = Path.of(System.getProperty("basedir", "."), "src", "test", "workloads").toAbsolutePath().normalize();
+  static final Path SOURCES = Path.of(System.getProperty("basedir", "."), "src", "test", "workloads").toAbsolutePath().normalize();
   private static final Path BUILT = Path.of(System.getProperty("basedir", "."), "target", "workloads").toAbsolutePath().normalize();
   private static final List<String> COMPILER =
       List.of("gcc", "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-format-truncation", "-D_GNU_SOURCE", "-pthread");
@@ -84,7 +86,8 @@ enum TestProgram {
         JavaProcess.java().toString(), "-Xms64m", "-Xmx" + mebibytes * 2 + "m", "-XX:+UseG1GC", "-cp", classes.toString(), "Heap");
   }
 
-  private static Path compiled(Path file) {
+  /** The program that a C file is compiled to. */
+  static Path compiled(Path file) {
     return built(
         file,
         COMPILER,
@@ -93,6 +96,13 @@ enum TestProgram {
           command.addAll(List.of("-o", output.toString(), file.toString()));
           run(command);
         });
+  }
+
+  /** Compiles a C program into a file that needs no library. */
+  static void compileStatically(Path file, Path program) {
+    var command = new ArrayList<>(COMPILER);
+    command.addAll(List.of("-static", "-o", program.toString(), file.toString()));
+    run(command);
   }
 
   private static void compileJava(Path file, Path output) {
@@ -116,7 +126,7 @@ enum TestProgram {
     try {
       var hash = new CRC32C();
       hash.update(String.join(" ", with).getBytes(StandardCharsets.UTF_8));
-      try (Stream<Path> sources = Files.list(SOURCES)) {
+      try (Stream<Path> sources = Files.walk(SOURCES)) {
         for (Path source : sources.filter(each -> each.equals(file) || each.toString().endsWith(".h")).sorted().toList()) {
           hash.update(Files.readAllBytes(source));
         }

@@ -13,17 +13,33 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
-/** The outside of a {@link TestProgram} that runs: what its files say, and orders to it. Any thread. */
+/** The outside of a {@link TestProgram} or {@link KindProgram} that runs: what its files say, and orders to it. Any thread. */
 final class WatchedProgram {
   private static final Duration ANSWER_MAX = Duration.ofSeconds(30);
+  private static final Duration LOOK = Duration.ofMillis(5);
 
-  private final TestProgram program;
+  private final String program;
   private final Path directory;
   private final List<String> command;
 
   /** @param directory a fresh one for this run; it is created */
   WatchedProgram(TestProgram program, Path directory, String... arguments) {
+    this(program.toString(), directory, created -> program.command(created, arguments));
+  }
+
+  /** @param directory a fresh one for this run; it is created */
+  WatchedProgram(KindProgram program, Path directory) {
+    this(program.name(), directory, program::command);
+  }
+
+  /** @param directory a fresh one for this run; it is created */
+  WatchedProgram(ServerProgram program, Path directory) {
+    this(program.name(), directory, program::command);
+  }
+
+  private WatchedProgram(String program, Path directory, Function<Path, List<String>> command) {
     this.program = program;
     this.directory = directory;
     try {
@@ -31,7 +47,7 @@ final class WatchedProgram {
     } catch (IOException failure) {
       throw new UncheckedIOException(failure);
     }
-    command = program.command(directory, arguments);
+    this.command = command.apply(directory);
   }
 
   List<String> command() {
@@ -79,14 +95,19 @@ final class WatchedProgram {
 
   /** Waits until it has begun. */
   WatchedProgram awaitRunning() {
-    awaitBeats(1);
+    return awaitRunning(ANSWER_MAX);
+  }
+
+  /** Waits until it has begun. */
+  WatchedProgram awaitRunning(Duration longest) {
+    await(program + " to begin").atMost(longest).pollInterval(LOOK).until(() -> number("beat") > 0);
     return this;
   }
 
   /** Waits until it has given so many more signs of life. */
   void awaitBeats(long count) {
     long wanted = number("beat") + count;
-    await(program + " to go on").atMost(ANSWER_MAX).pollInterval(Duration.ofMillis(5)).until(() -> number("beat") >= wanted);
+    await(program + " to go on").atMost(ANSWER_MAX).pollInterval(LOOK).until(() -> number("beat") >= wanted);
   }
 
   void assertNoErrors() {
@@ -107,7 +128,7 @@ final class WatchedProgram {
   /** Makes it damage itself and waits until that is done. */
   void corrupt(String what) {
     order("corrupt", what);
-    await(program + " to damage " + what).atMost(ANSWER_MAX).until(() -> Files.exists(directory.resolve("corrupted")));
+    await(program + " to damage " + what).atMost(ANSWER_MAX).pollInterval(LOOK).until(() -> Files.exists(directory.resolve("corrupted")));
     try {
       Files.delete(directory.resolve("corrupted"));
     } catch (IOException failure) {
@@ -115,12 +136,12 @@ final class WatchedProgram {
     }
   }
 
-  /** Only for {@link TestProgram#EVERYTHING}: has every item looked at, returns the lines of those that are not as they should be. */
+  /** Only for programs that have items: has each of them looked at, returns the lines of those that are not as they should be. */
   List<String> look(int number) {
     order("ask", Integer.toString(number));
     await("look " + number)
         .atMost(ANSWER_MAX)
-        .pollInterval(Duration.ofMillis(5))
+        .pollInterval(LOOK)
         .until(() -> text("report").startsWith("asked=" + number + "\n") || text("errors").contains("does not answer"));
     List<String> lines = text("report").lines().skip(1).toList();
     assertThat(lines).as("lines of look " + number + "; errors: " + text("errors")).hasSameSizeAs(text("items").lines().toList());

@@ -34,6 +34,15 @@ class NodeConfigTest {
     return Files.writeString(directory.resolve("gantry.conf"), text);
   }
 
+  @Test
+  void whatIsSharedAndForHowLongTheRestIsKept() throws IOException {
+    var config = NodeConfig.resolve(options("a", "127.0.0.1", file("gantry { storage { shared = [\"/srv/nfs\"], keep = 2h } }")), Map.of());
+    assertThat(config.storagePolicy().shared()).containsExactly(Path.of("/srv/nfs"));
+    assertThat(config.storagePolicy().keep()).isEqualTo(Duration.ofHours(2));
+    assertThat(NodeConfig.resolve(options("a", "127.0.0.1", file("")), Map.of()).storagePolicy().keep()).isEqualTo(Duration.ofDays(7));
+    assertMistake(options("a", "127.0.0.1", file("gantry.storage.shared = [srv]")), Map.of(), "gantry.storage.shared", "'srv' is none");
+  }
+
   private static void assertMistake(NodeConfig.Options options, Map<String, String> environment, String... parts) {
     assertThatThrownBy(() -> NodeConfig.resolve(options, environment))
         .isInstanceOfSatisfying(CommandException.class, mistake -> assertThat(mistake.code()).isEqualTo(ExitCode.USAGE))

@@ -26,6 +26,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Commands that start nodes of their own, as people meet them: what they print, and that they leave nothing behind whatever happens to them. */
 @Tag("long")
+@Tag("alone")
 class DemoTest {
   private static final Duration LONGEST = Duration.ofMinutes(2);
 

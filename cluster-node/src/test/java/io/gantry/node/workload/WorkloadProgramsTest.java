@@ -56,7 +56,7 @@ class WorkloadProgramsTest {
       long beganNs = System.nanoTime();
       signal("STOP", program.pid());
       // A pause of known length, not a wait for something.
-      java.util.concurrent.locks.LockSupport.parkNanos(200_000_000);
+      Thread.sleep(200);
       signal("CONT", program.pid());
       long endedNs = System.nanoTime();
       WorkloadStatus after = WorkloadStatus.await(status, "did not go on", Duration.ofSeconds(15), now -> now.writtenNs() > endedNs + 50_000_000);

@@ -77,7 +77,7 @@ final class StandInCapture implements Capture {
       var threads = copy.being.model.threads();
       life.takes(engine.model().freezeNs() * threads);
       life.after("capture.freeze");
-      return new FreezeReport(Math.max(1, life.spentNs()), threads);
+      return new FreezeReport(Math.max(1, life.spentNs()), 0, threads);
     }
   }
 

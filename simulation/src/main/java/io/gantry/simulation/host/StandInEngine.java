@@ -11,6 +11,7 @@ import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.Footprint;
 import io.gantry.checkpoint.HostFacts;
 import io.gantry.checkpoint.ProcessFacts;
+import io.gantry.checkpoint.HostDifference;
 import io.gantry.simulation.host.StandInHost.Copy;
 import io.gantry.simulation.host.StandInHost.State;
 import java.nio.file.Path;
@@ -24,7 +25,7 @@ import java.util.function.Predicate;
  * promises that {@link Engine} makes about the death of the agent. One for each life of an agent.
  */
 public final class StandInEngine implements Engine {
-  private static final HostFacts FACTS = new HostFacts("6.18.0", "x86_64", List.of("avx2"), 2696, "0", 1L << 34, List.of());
+  private static final HostFacts FACTS = new HostFacts("6.18.0", "x86_64", List.of("avx2"), 2696, "0", 1L << 34, List.of(), List.of());
   static final int PAGE_BYTES = 4096;
 
   private final Truth truth;
@@ -160,6 +161,11 @@ public final class StandInEngine implements Engine {
           .map(copy -> List.of(new ProcessFacts(copy.pid, 1, "stand-in", copy.being.processes, PAGE_BYTES, 0)))
           .orElse(List.of());
     }
+  }
+
+  @Override
+  public List<HostDifference> compare(HostFacts source) {
+    return List.of();
   }
 
   @Override

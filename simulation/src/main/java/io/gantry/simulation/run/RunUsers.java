@@ -27,6 +27,8 @@ final class RunUsers implements FaultInjector.Users {
   private static final long PATIENCE_NS = 150_000_000_000L;
   /** Longer than anything that may hold up a stop hangs. */
   private static final long STOP_NS = 40_000_000_000L;
+  /** A node that has died took the wish along, or another one still waits until it has taken the container up, for five seconds at most. */
+  private static final long LATE_STOP_NS = 6_000_000_000L;
 
   private static final int REFUSALS_MAX = 20;
 
@@ -39,7 +41,7 @@ final class RunUsers implements FaultInjector.Users {
   private final VirtualTime time;
   private final Truth truth;
   private final List<Owner> owners = new ArrayList<>();
-  /** Who is to be stopped, and since when. */
+  /** Who is to be stopped, and until when that may come about. */
   private final Map<String, Long> stopping = new TreeMap<>();
 
   private boolean isStopped;
@@ -303,7 +305,7 @@ final class RunUsers implements FaultInjector.Users {
     owners.forEach(Owner::look);
     stopping.entrySet().removeIf(
         wish -> {
-          var isForgotten = time.nowNs() - wish.getValue() > STOP_NS; // lost on its way to another node
+          var isForgotten = time.nowNs() > wish.getValue(); // lost on its way to another node
           if (isForgotten) {
             truth.mustGoOnIfThere(wish.getKey());
           }
@@ -372,8 +374,7 @@ final class RunUsers implements FaultInjector.Users {
   void died(Life life) {
     // A command may have been on its way through that node, or be carried out by it.
     owners.forEach(owner -> owner.isExcused |= owner.asked.isPresent());
-    stopping.forEach((container, _) -> truth.mustGoOnIfThere(container));
-    stopping.clear();
+    stopping.replaceAll((_, until) -> Math.min(until, time.nowNs() + LATE_STOP_NS));
   }
 
   @Override
@@ -396,7 +397,7 @@ final class RunUsers implements FaultInjector.Users {
           host,
           replyTo -> {
             truth.mayEnd(container);
-            stopping.put(container, time.nowNs());
+            stopping.put(container, time.nowNs() + STOP_NS);
             return new NodeCommand.StopContainer(container, replyTo);
           },
           reply -> {

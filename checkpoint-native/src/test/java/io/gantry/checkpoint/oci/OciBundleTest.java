@@ -1,0 +1,93 @@
+package io.gantry.checkpoint.oci;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.Finding;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class OciBundleTest {
+  @TempDir private Path directory;
+
+  private OciBundle bundle(String mounts, String namespaces) throws IOException {
+    Files.writeString(
+        directory.resolve("config.json"),
+        """
+        {"root": {"path": "rootfs"}, "mounts": [%s], "linux": {"namespaces": [%s], "maskedPaths": ["/proc/kcore"]}}
+        """
+            .formatted(mounts, namespaces));
+    return OciBundle.read(directory);
+  }
+
+  @Test
+  void filesAreLookedForInTheRootFileSystemAndInBindMountsOnly() throws IOException {
+    var bundle =
+        bundle(
+            """
+            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+            {"destination": "/tmp/in", "source": "shared", "options": ["rbind"]},
+            {"destination": "/srv", "type": "bind", "source": "/data/srv"}
+            """,
+            "");
+    assertThat(bundle.onHost("/bin/sh")).contains(directory.resolve("rootfs/bin/sh"));
+    assertThat(bundle.onHost("/srv/a/b")).contains(Path.of("/data/srv/a/b"));
+    assertThat(bundle.onHost("/srvx")).contains(directory.resolve("rootfs/srvx"));
+    assertThat(bundle.onHost("/tmp/x")).isEmpty();
+    assertThat(bundle.onHost("/tmp/in/x")).contains(directory.resolve("shared/x"));
+  }
+
+  @Test
+  void anotherConfigurationHasAnotherDigest() throws IOException {
+    var first = bundle("", "");
+    assertThat(bundle("", "").digest()).isEqualTo(first.digest());
+    assertThat(bundle("", " ").digest()).isNotEqualTo(first.digest());
+  }
+
+  @Test
+  void namespacesThatCannotMoveAreNamed() throws IOException {
+    var bundle = bundle("", "{\"type\": \"mount\"}, {\"type\": \"network\"}, {\"type\": \"user\"}, {\"type\": \"ipc\", \"path\": \"/proc/1/ns/ipc\"}");
+    assertThat(OciObstacles.ofNamespaces(bundle)).extracting(Finding::kind)
+        .containsExactly("namespace", "user namespace", "namespace");
+    assertThat(OciObstacles.ofNamespaces(bundle("", "{\"type\": \"mount\"}, {\"type\": \"pid\"}, {\"type\": \"cgroup\"}"))).isEmpty();
+  }
+
+  @Test
+  void aBundleThatIsNoneIsSaidSo() {
+    assertThatThrownBy(() -> OciBundle.read(directory)).isInstanceOf(CheckpointException.class).hasMessageContaining("config.json cannot be read");
+  }
+
+  @Test
+  void mountsAreComparedByWhatMeansTheSameOnEveryHost() {
+    var here = MountTable.parse(
+        """
+        232 199 254:0 /a/rootfs / ro,relatime - ext4 /dev/vda rw,discard
+        235 234 0:57 / /dev/pts rw,nosuid - devpts devpts rw,gid=5
+        """);
+    var there = MountTable.parse(
+        """
+        35 34 0:99 / /dev/pts rw,nosuid - devpts devpts rw,gid=5
+        32 19 8:1 /b/rootfs / ro,relatime - xfs /dev/sda rw
+        """);
+    assertThat(here.comparable()).isEqualTo(there.comparable());
+    var other = MountTable.parse("35 34 0:99 / /dev/pts rw,nosuid - devpts devpts rw,gid=6\n");
+    assertThat(other.comparable()).doesNotContainAnyElementsOf(here.comparable());
+  }
+
+  @Test
+  void whatIsRememberedOfAContainerIsFoundAgain() {
+    assertThat(OciContainer.of(directory)).isEmpty();
+    var container = new OciContainer(new OciOrigin("runc", "a=b", "/srv/a b\\c", "cafe"), Optional.of(Path.of("/run/x")), true);
+    container.remember(directory);
+    assertThat(OciContainer.of(directory)).contains(container);
+    OciContainer.forget(directory);
+    assertThat(OciContainer.of(directory)).isEmpty();
+    assertThat(List.of(directory.toFile().list())).isEmpty();
+  }
+}

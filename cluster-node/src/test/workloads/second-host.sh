@@ -1,0 +1,1 @@
+../../main/resources/io/gantry/node/bench/second-host.sh
