@@ -13,7 +13,7 @@ OBJECTS := $(patsubst %.c,%.o,$(wildcard part*.c))
 program: $(OBJECTS)
 \tgcc -o $@ $^
 %.o: %.c parts.h
-\tgcc -pipe -O2 -g0 -c -o $@ $<
+\tgcc -O2 -g0 -c -o $@ $<
 """
 
 driver = Driver()

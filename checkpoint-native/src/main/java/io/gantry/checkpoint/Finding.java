@@ -9,6 +9,9 @@ package io.gantry.checkpoint;
  * @param sentence what was found and what would help
  */
 public record Finding(int pid, int descriptor, String kind, String sentence) {
+  /** The kind of a file that the destination lacks, or has in another version. */
+  public static final String FILE = "file";
+
   @Override
   public String toString() {
     var where = new StringBuilder();

@@ -376,6 +376,18 @@ final class LiveCapture implements Capture {
     if (state == State.STOPPED || state == State.HELD) {
       network.ifPresent(NetworkCapture::connect);
     }
+    leave();
+  }
+
+  /**
+   * Lets go of processes that were killed while they stood still. What was cut off stays cut off: as long as the kernel takes to
+   * end them, it would answer for their connections, which are saved, with resets.
+   */
+  void killed() {
+    leave();
+  }
+
+  private void leave() {
     switch (state) {
       case STOPPED -> tracer.run(this::runOn, TRACER_MAX);
       case HELD -> RunningOn.thaw(target, tracer);

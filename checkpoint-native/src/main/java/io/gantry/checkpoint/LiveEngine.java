@@ -276,7 +276,7 @@ public final class LiveEngine implements Engine {
     return capture(new ContainerTarget(container), options);
   }
 
-  private Capture capture(CaptureTarget target, CaptureOptions options) {
+  private LiveCapture capture(CaptureTarget target, CaptureOptions options) {
     var findings = inspect(target, hostFacts(), network).findings();
     if (!findings.isEmpty()) {
       throw new RefusedException(findings);
@@ -376,7 +376,7 @@ public final class LiveEngine implements Engine {
       boolean container = isContainer(pid);
       TcpQuiet.silence(saved, false);
       target.destroy();
-      capture.resume();
+      capture.killed();
       if (!container) {
         awaitGone(saved);
       }

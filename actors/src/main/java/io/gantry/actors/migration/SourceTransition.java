@@ -8,6 +8,7 @@ import io.gantry.checkpoint.Finding;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -17,7 +18,7 @@ import java.util.stream.Collectors;
  * performs the actions.
  *
  * <pre>
- *  Inspecting ──▶ Offering ◀──▶ Pausing (a passing refusal, no answer)
+ *  Inspecting ◀─▶ Offering ◀──▶ Pausing (a passing refusal, no answer)
  *                    │ accepted
  *                Connecting ──▶ PreCopying ⟲ rounds
  *                                   │ FreezePolicy: now
@@ -42,7 +43,8 @@ import java.util.stream.Collectors;
  * </pre>
  *
  * {@link Offering} and {@link Pausing} follow each other until the deadline while the destination refuses for a reason that
- * passes.
+ * passes. A refusal for files alone is looked into: a program that makes and removes files has others by the time the
+ * destination looks, so only a file that is missing, or differs, in two looks one after the other stands in the way.
  *
  * <p>INVARIANT: {@link Action#Resume} is never asked for between the first attempt to write RELEASED and a successful write of
  * OWNED or the
@@ -51,6 +53,9 @@ import java.util.stream.Collectors;
  * @param plan what does not change during the move
  */
 public record SourceTransition(Plan plan) implements SourceRules {
+  /** How often the source looks again because of files that may have been there for a moment only. */
+  static final int LOOKS_MAX = 8;
+
   /**
    * @param migration id of the move
    * @param container its name
@@ -131,10 +136,40 @@ public record SourceTransition(Plan plan) implements SourceRules {
     return phase instanceof Pausing(var _, var why) ? "It waits: " + why : "";
   }
 
-  public record Inspecting() implements Phase {}
+  /** @param doubts what the destination has said of files before */
+  public record Inspecting(Doubts doubts) implements Phase {}
 
-  /** @param attempt counts offers since the destination last answered; @param refusals its passing ones so far */
-  public record Offering(int attempt, int refusals) implements Phase {}
+  /**
+   * @param attempt counts offers since the destination last answered
+   * @param refusals its passing ones so far
+   * @param doubts what it has said of files before
+   */
+  public record Offering(int attempt, int refusals, Doubts doubts) implements Phase {}
+
+  /**
+   * Files that the destination lacks, which the container may have had for a moment only.
+   *
+   * @param looks how often the container was looked at again because of such files
+   * @param last what was said of those after the last look
+   */
+  public record Doubts(int looks, List<Finding> last) {
+    static final Doubts NONE = new Doubts(0, List.of());
+
+    public Doubts {
+      last = List.copyOf(last);
+    }
+
+    /** Whether these may be gone when the container is looked at again. */
+    boolean mayPass(List<Finding> findings) {
+      return looks < LOOKS_MAX
+          && findings.stream().allMatch(finding -> finding.kind().equals(Finding.FILE))
+          && Collections.disjoint(findings, last);
+    }
+
+    Doubts and(List<Finding> findings) {
+      return new Doubts(looks + 1, findings);
+    }
+  }
 
   /** Waits before the next offer. */
   public record Pausing(int refusals, String why) implements Phase {}
@@ -343,7 +378,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
   @Override
   public Step begin() {
     return step(
-        new Inspecting(),
+        new Inspecting(Doubts.NONE),
         new Action.StartTimer(Timer.DEADLINE, plan.options().deadline()),
         new Action.StartTimer(Timer.STEP, plan.limits().engineStep()),
         new Action.Inspect());
@@ -382,7 +417,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
 
   private Step inspecting(Inspecting phase, Event event) {
     return switch (event) {
-      case Inspected(var findings) when findings.isEmpty() -> offer(1, 0);
+      case Inspected(var findings) when findings.isEmpty() -> offer(1, 0, phase.doubts());
       case Inspected(var findings) -> refuse(findings);
       case TimerFired(var timer) when timer == Timer.STEP -> end(Result.REFUSED, "Inspecting the container took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> untouched(phase, event);
@@ -399,9 +434,13 @@ public record SourceTransition(Plan plan) implements SourceRules {
               new Action.BeginCapture(terms.endpoint()));
       // As often as the deadline allows: what stands in the way, such as other moves, passes by itself.
       case Refused(var findings, var passing) when passing -> pause(phase.refusals() + 1, sentences(findings));
+      case Refused(var findings, var _) when phase.doubts().mayPass(findings) ->
+          step(
+              new Inspecting(phase.doubts().and(findings)),
+              new Action.StartTimer(Timer.STEP, plan.limits().engineStep()), new Action.Inspect());
       case Refused(var findings, var _) -> refuse(findings);
       case TimerFired(var timer) when timer == Timer.STEP && phase.attempt() < plan.limits().offersMax() ->
-          offer(phase.attempt() + 1, phase.refusals());
+          offer(phase.attempt() + 1, phase.refusals(), phase.doubts());
       case TimerFired(var timer) when timer == Timer.STEP ->
           giveUp(
               Result.REFUSED,
@@ -416,7 +455,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
 
   private Step pausing(Pausing phase, Event event) {
     return switch (event) {
-      case TimerFired(var timer) when timer == Timer.STEP -> offer(1, phase.refusals());
+      case TimerFired(var timer) when timer == Timer.STEP -> offer(1, phase.refusals(), Doubts.NONE);
       case TimerFired(var timer) when timer == Timer.DEADLINE ->
           giveUp(Result.REFUSED, deadlinePassed(phase) + " What it waited for: " + phase.why());
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> untouched(phase, event);
@@ -434,9 +473,9 @@ public record SourceTransition(Plan plan) implements SourceRules {
     };
   }
 
-  private Step offer(int attempt, int refusals) {
+  private Step offer(int attempt, int refusals, Doubts doubts) {
     return step(
-        new Offering(attempt, refusals),
+        new Offering(attempt, refusals, doubts),
         new Action.StartTimer(Timer.STEP, plan.limits().offerAnswer()), new Action.SendOffer());
   }
 

@@ -28,6 +28,9 @@ import org.junit.jupiter.api.Test;
 class SourceTransitionTest {
   private static final Terms TERMS = new Terms(2, new Endpoint("127.0.0.3", 4000, new byte[] {1}), "ledger-b");
   private static final List<Finding> FINDINGS = List.of(new Finding(7, 3, "io_uring", "cannot be carried."));
+  private static final List<Finding> FILES = List.of(new Finding(0, -1, Finding.FILE, "/tmp/a does not exist on this host."));
+  private static final List<Finding> OTHER_FILES =
+      List.of(new Finding(0, -1, Finding.FILE, "/tmp/b does not exist on this host."));
   private static final FreezePolicy.Round QUIET = new FreezePolicy.Round(1000, 0, 4_096_000, 4_096_000, 0);
   private static final FreezePolicy.Round BUSY = new FreezePolicy.Round(100_000, 0, 409_600_000, 409_600_000, 90_000);
 
@@ -193,6 +196,45 @@ class SourceTransitionTest {
   }
 
   @Test
+  void filesThatAreGoneAtTheNextLookDoNotStandInTheWay() {
+    var phase = SOURCE.transition(SOURCE.begin().phase(), new Inspected(List.of())).phase();
+    var again = SOURCE.transition(phase, new Refused(FILES, false));
+    assertThat(again.phase()).isInstanceOf(Inspecting.class);
+    assertThat(again.actions()).contains(new Action.Inspect());
+    var offered = SOURCE.transition(again.phase(), new Inspected(List.of()));
+    assertThat(offered.actions()).contains(new Action.SendOffer());
+    assertThat(SOURCE.transition(offered.phase(), new Accepted(TERMS)).phase()).isEqualTo(new Connecting(TERMS));
+    assertThat(SOURCE.transition(offered.phase(), new Refused(OTHER_FILES, false)).phase()).isInstanceOf(Inspecting.class);
+  }
+
+  @Test
+  void filesThatTwoLooksFindAreARefusalAndSoIsAnythingElseAtOnce() {
+    var offering = SOURCE.transition(SOURCE.begin().phase(), new Inspected(List.of())).phase();
+    assertThat(SOURCE.transition(offering, new Refused(FINDINGS, false)).phase()).isInstanceOf(Ended.class);
+    var both = new ArrayList<>(FINDINGS);
+    both.addAll(FILES);
+    assertThat(SOURCE.transition(offering, new Refused(both, false)).phase()).isInstanceOf(Ended.class);
+    var again = SOURCE.transition(SOURCE.transition(offering, new Refused(FILES, false)).phase(), new Inspected(List.of())).phase();
+    assertThat(SOURCE.transition(again, new Refused(FILES, false)).phase())
+        .isInstanceOfSatisfying(Ended.class, ended -> assertThat(ended.reason()).contains("/tmp/a"));
+  }
+
+  @Test
+  void aContainerWithOtherFilesAtEveryLookIsNotLookedAtForEver() {
+    var phase = SOURCE.transition(SOURCE.begin().phase(), new Inspected(List.of())).phase();
+    int looks = 0;
+    while (phase instanceof Offering) {
+      phase = SOURCE.transition(phase, new Refused(looks % 2 == 0 ? FILES : OTHER_FILES, false)).phase();
+      if (phase instanceof Inspecting) {
+        looks++;
+        phase = SOURCE.transition(phase, new Inspected(List.of())).phase();
+      }
+    }
+    assertThat(looks).isEqualTo(SourceTransition.LOOKS_MAX);
+    assertThat(phase).isInstanceOf(Ended.class);
+  }
+
+  @Test
   void offersThatNobodyAnswersAreRepeatedAndNotForever() {
     var phase = SOURCE.transition(SOURCE.begin().phase(), new Inspected(List.of())).phase();
     var offers = 1;
@@ -256,6 +298,8 @@ class SourceTransitionTest {
     events.add(new PeerConfirmedOff("off."));
     events.add(new Refused(FINDINGS, true));
     events.add(new Refused(FINDINGS, false));
+    events.add(new Refused(FILES, false));
+    events.add(new Refused(OTHER_FILES, false));
     events.add(new Accepted(TERMS));
     events.add(new Ready("d"));
     events.add(new Ready("other"));
@@ -381,7 +425,7 @@ class SourceTransitionTest {
   private static Phase bounded(Phase phase) {
     return switch (phase) {
       case Activating(var terms, var digest, var sent, var told) when sent > 3 -> new Activating(terms, digest, 3, told);
-      case Offering(var attempt, var refusals) when refusals > 2 -> new Offering(attempt, 2);
+      case Offering(var attempt, var refusals, var doubts) when refusals > 2 -> new Offering(attempt, 2, doubts);
       case Pausing(var refusals, var why) when refusals > 2 -> new Pausing(2, why);
       case Phase other -> other;
     };

@@ -1,6 +1,7 @@
 package io.gantry.checkpoint.network;
 
 import io.gantry.checkpoint.image.network_state;
+import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.NetworkThread;
 import io.gantry.checkpoint.linux.NetworkWatch;
 import java.util.List;
@@ -74,9 +75,15 @@ public final class NetworkCapture implements AutoCloseable {
 
   /** Undoes {@link #cut}; idempotent. */
   public void connect() {
-    // When the processes are gone, so is what was to be connected.
-    if (cut && NetworkThread.isElsewhere(pid)) {
-      NetworkLinks.connect(container, pid, state, policy);
+    try {
+      // When the processes are gone, so is what was to be connected.
+      if (cut && NetworkThread.isElsewhere(pid)) {
+        NetworkLinks.connect(container, pid, state, policy);
+      }
+    } catch (KernelException e) {
+      if (NetworkThread.isElsewhere(pid)) {
+        throw e;
+      }
     }
     cut = false;
   }

@@ -31,7 +31,7 @@ final class Preflight {
     for (var fact : facts.mappedFiles()) {
       // The container gets a /proc of its own.
       if (!fact.path().startsWith("/proc/") && !fact.path().equals("/proc") && coming.stream().noneMatch(Path.of(fact.path())::startsWith)) {
-        file(fact).ifPresent(sentence -> findings.add(new Finding(0, -1, "file", sentence)));
+        file(fact).ifPresent(sentence -> findings.add(new Finding(0, -1, Finding.FILE, sentence)));
       }
     }
     for (var port : facts.listeningPorts()) {

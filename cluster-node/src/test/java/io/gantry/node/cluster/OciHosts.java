@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.gantry.node.Json;
 import io.gantry.node.control.ControlClient;
+import io.gantry.node.daemon.JavaProcess;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -22,6 +23,9 @@ import java.util.function.Consumer;
  * Two nodes with runc, a network for containers and a client in it. The second node sees control groups and mounts of its own, as a second host would.
  */
 final class OciHosts implements AutoCloseable {
+  /** What makes another host of where a command runs: {@code sh SECOND_HOST NAME COMMAND…}. */
+  static final Path SECOND_HOST = JavaProcess.home().resolve("cluster-node/src/main/resources/io/gantry/node/bench/second-host.sh");
+
   private static final Duration END_MAX = Duration.ofSeconds(10);
 
   private final TestCluster cluster;
@@ -43,7 +47,7 @@ final class OciHosts implements AutoCloseable {
   static OciHosts start(Path scratch, String mark) throws IOException {
     Path config = Files.writeString(scratch.resolve("node.conf"), "gantry.runtime-root = runtime\n");
     String secondHost = "gantry-test-" + mark + "-" + ProcessHandle.current().pid();
-    var second = List.of("sh", TestProgram.SOURCES.resolve("second-host.sh").toString(), secondHost);
+    var second = List.of("sh", SECOND_HOST.toString(), secondHost);
     var arguments = List.of("--no-rehearsal", "--config", config.toString());
     return new OciHosts(TestCluster.start(new TestCluster.Options(2, true, false, false, arguments, second)), secondHost);
   }

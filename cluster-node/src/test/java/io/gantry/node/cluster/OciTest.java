@@ -46,7 +46,7 @@ class OciTest {
   void start() throws IOException {
     Path config = Files.writeString(scratch.resolve("node.conf"), "gantry.runtime-root = runtime\n");
     var arguments = List.of("--no-rehearsal", "--config", config.toString());
-    var secondHost = List.of("sh", TestProgram.SOURCES.resolve("second-host.sh").toString(), SECOND_HOST);
+    var secondHost = List.of("sh", OciHosts.SECOND_HOST.toString(), SECOND_HOST);
     cluster = TestCluster.start(new TestCluster.Options(2, true, false, false, arguments, secondHost));
   }
 

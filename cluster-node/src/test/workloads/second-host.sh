@@ -1,1 +1,0 @@
-../../main/resources/io/gantry/node/bench/second-host.sh
