@@ -93,6 +93,14 @@ final class TcpRevival {
       return tcp.getStream().getOutqSeq() - tcp.getStream().getOutqLen() - (TcpState.hasWrittenFin(socket.getState()) ? 1 : 0);
     }
 
+    /**
+     * Up to where the socket that plays the other end says that it has everything. The real one may lack what was on the way: its
+     * FIN must not acknowledge that, or nobody would send it again.
+     */
+    int heldByOther() {
+      return outside() ? sendStart() : sendStart() + tcp.getStream().getOutqLen();
+    }
+
     int receiveEnd() {
       return tcp.getStream().getInqSeq() - (TcpState.hasReceivedFin(socket.getState()) ? 1 : 0);
     }
@@ -150,12 +158,12 @@ final class TcpRevival {
             Sockets.setOption(spare, Sockets.IPPROTO_IP, IP_TRANSPARENT, ONE);
             Sockets.setOption(spare, Sockets.IPPROTO_IPV6, IPV6_TRANSPARENT, ONE);
           }
-          connect(end, spare, end.peer(), end.local(), end.receiveEnd(), end.sendStart() + stream.getOutqLen());
+          int next = end.heldByOther();
+          connect(end, spare, end.peer(), end.local(), end.receiveEnd(), next);
           // Its time stamps would be none of the other end's clock, whose own would then be taken for old (RFC 7323, PAWS).
           // Segments without are taken.
           int options = stream.getOptMask() & ~TcpRepair.HAS_TIMESTAMPS;
           TcpRepair.setOptions(spare, options, stream.getRcvWscale(), stream.getSndWscale(), stream.getMssClamp());
-          int next = end.sendStart() + stream.getOutqLen();
           TcpRepair.setWindow(spare, next, SEGMENT_MAX, SEGMENT_MAX, SEGMENT_MAX, next);
         });
   }

@@ -23,6 +23,8 @@ import java.util.stream.Stream;
  * @param facts what was seen
  */
 record ContainerFacts(long initPid, SortedMap<String, String> facts) {
+  private static final int LOOKS_MAX = 100;
+
   /** Lines of {@code /proc/PID/status} (man 5 proc_pid_status) that a move must not change. */
   private static final List<String> STATUS_LINES =
       List.of(
@@ -62,16 +64,23 @@ record ContainerFacts(long initPid, SortedMap<String, String> facts) {
 
   /** Resident memory of the whole container with what is shared counted once, in bytes (man 5 proc_pid_smaps, Pss). */
   static long proportionalBytes(long initPid) {
-    long kibibytes = 0;
-    for (long pid : members(initPid)) {
-      kibibytes +=
-          text(Path.of("/proc/" + pid + "/smaps_rollup"))
-              .lines()
-              .filter(line -> line.startsWith("Pss:"))
-              .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
-              .sum();
+    // The parts add up only while nobody comes or goes.
+    for (int look = 0; look < LOOKS_MAX; look++) {
+      long kibibytes = 0;
+      var members = members(initPid);
+      for (long pid : members) {
+        kibibytes +=
+            text(Path.of("/proc/" + pid + "/smaps_rollup"))
+                .lines()
+                .filter(line -> line.startsWith("Pss:"))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
+                .sum();
+      }
+      if (members(initPid).equals(members)) {
+        return kibibytes << 10;
+      }
     }
-    return kibibytes << 10;
+    throw new AssertionError("processes come and go all the time");
   }
 
   /** Everything that a move leaves in a process although it should not: registrations with a userfaultfd, tracers, a cgroup that is frozen. */

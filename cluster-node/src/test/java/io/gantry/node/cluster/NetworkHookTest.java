@@ -165,7 +165,13 @@ class NetworkHookTest {
     try {
       for (int move = 0; move < 3; move++) {
         awaitNumbers(client, seen, output);
-        move("halves", move % 2);
+        // What is on the way when the container is frozen is lost, and nobody but its copy can send it again.
+        loseWhatComesFrom(7002);
+        try {
+          move("halves", move % 2);
+        } finally {
+          StreamingClient.output(atClient, "nft", "delete", "table", "inet", "losing");
+        }
       }
       awaitNumbers(client, seen, output);
       Files.createFile(stop);
@@ -178,6 +184,14 @@ class NetworkHookTest {
     await("the server's count").atMost(SOON).until(() -> Files.exists(result));
     assertThat(result).hasContent(Files.readString(output).strip());
     assertThat(StreamingClient.tcpCount(atClient, "EstabResets")).as("connections that were reset").isEqualTo(resets);
+  }
+
+  /** Until the client's table {@code losing} is deleted. */
+  private void loseWhatComesFrom(int port) throws IOException {
+    StreamingClient.output(atClient, "nft", "add", "table", "inet", "losing");
+    StreamingClient.output(atClient, "nft", "add chain inet losing in { type filter hook input priority 0; }");
+    StreamingClient.output(atClient, "nft", "add", "rule", "inet", "losing", "in", "tcp", "sport", Integer.toString(port), "drop");
+    assertThat(StreamingClient.output(atClient, "nft", "list", "ruleset")).contains("drop");
   }
 
   /** What both kernels have, when something hangs. */

@@ -112,7 +112,7 @@ class ProgramsNoticeDamageTest {
     WatchedProgram watched = start(program);
     watched.corrupt(damage);
     if (!damage.equals("number")) {
-      await("the damage to be found").atMost(Duration.ofSeconds(20)).until(() -> !watched.text("errors").isEmpty());
+      await("the damage to be found").atMost(Duration.ofSeconds(60)).until(() -> !watched.text("errors").isEmpty());
     }
     assertThat(watched.verdict()).containsEntry("verdict", "failed");
     assertThat(exitStatus()).isEqualTo(1);
