@@ -32,7 +32,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * Kind by kind: a program that has kernel objects of one kind, in all their forms, moves between two nodes and through images, and looks at them from
  * inside. {@link KindProgram} says how one more is added; {@code -Dgantry.test.kind=NAME,NAME} runs only those.
  */
-@Tag("alone")
+@Tag("heavy")
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class KindsTest {
   private static final Duration END_MAX = Duration.ofSeconds(10);

@@ -105,7 +105,7 @@ class LostHostTest {
           .untilAsserted(
               () -> {
                 TestCluster.Result resolved = source.cli("resolve", "--json", "web", "--host-is-off", "n1", "--yes");
-                assertThat(resolved.status()).as(resolved.err()).isZero();
+                assertThat(resolved.status()).as(resolved.said()).isZero();
                 assertThat(resolved.json().path("node").asText()).isEqualTo("n0");
               });
       cluster.node(1).start();
@@ -169,7 +169,7 @@ class LostHostTest {
           .untilAsserted(
               () -> {
                 TestCluster.Result resolved = destination.cli("resolve", "--json", "web", "--host-is-off", "n0", "--yes");
-                assertThat(resolved.status()).as(resolved.err()).isZero();
+                assertThat(resolved.status()).as(resolved.said()).isZero();
                 assertThat(resolved.json().path("node").asText()).isEqualTo("n1");
               });
       awaitStatus(destination, "running");

@@ -230,9 +230,9 @@ class NetworkHookTest {
     try (var client = client("images")) {
       client.awaitMore(8192);
       var saved = cluster.node(0).cli("checkpoint", "--pid", Long.toString(initPid(0)), "--images", images.toString(), "--json");
-      assertThat(saved.status()).as(saved.err()).isZero();
+      assertThat(saved.status()).as(saved.said()).isZero();
       var restored = cluster.node(1).cli("restore", "--images", images.toString(), "--json");
-      assertThat(restored.status()).as(restored.err()).isZero();
+      assertThat(restored.status()).as(restored.said()).isZero();
       try {
         client.awaitMore(8192);
         client.end();

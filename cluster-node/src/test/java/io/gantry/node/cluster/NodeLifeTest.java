@@ -43,7 +43,7 @@ class NodeLifeTest {
   @Test
   void aContainerIsStartedListedReadAndEnded() {
     TestCluster.Result run = node.cli("run", "--json", "--name", "greeter", "--", "sh", "-c", "echo hello; exec sleep 600");
-    assertThat(run.status()).as(run.err()).isZero();
+    assertThat(run.status()).as(run.said()).isZero();
     assertThat(run.json().path("node").asText()).isEqualTo("n0");
     long pid = run.json().path("init_pid").asLong();
     assertThat(ProcessHandle.of(pid)).isPresent();

@@ -247,7 +247,7 @@ class OciTest {
     assertThat(made.waitFor(30, TimeUnit.SECONDS) && made.exitValue() == 0).as(Files.readString(output)).isTrue();
     var program = new WatchedProgram(bundle.kind(), bundle.data()).awaitRunning();
     var adopted = node(0).cli("adopt", "--runtime", "runc", "--id", "theirs", "--json");
-    assertThat(adopted.status()).as(adopted.err()).isZero();
+    assertThat(adopted.status()).as(adopted.said()).isZero();
     assertThat(adopted.json().path("name").asText()).isEqualTo("theirs");
 
     int init = adopted.json().path("init_pid").asInt();

@@ -28,7 +28,7 @@ import org.junit.jupiter.api.TestInstance;
  */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Tag("long")
-@Tag("alone")
+@Tag("heavy")
 class OutsideLoadTest {
   private static final Duration SOON = Duration.ofSeconds(20);
   private static final int TRIES = 4;

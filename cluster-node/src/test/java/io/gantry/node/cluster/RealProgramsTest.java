@@ -24,7 +24,7 @@ import org.junit.jupiter.api.TestInstance;
  * nobody may see anything of it but a pause. Two nodes, each in a network namespace of its own.
  */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@Tag("alone")
+@Tag("heavy")
 class RealProgramsTest {
   private static final int MOVES = 6;
 

@@ -30,7 +30,7 @@ import org.junit.jupiter.api.Test;
  * the last round without writes, or to use a client that is connected through a Unix socket, which does not move either.
  */
 @Tag("long")
-@Tag("alone")
+@Tag("heavy")
 class RedisTest {
   private static final int KEYS = 500_000;
   private static final String PORT = "6379";

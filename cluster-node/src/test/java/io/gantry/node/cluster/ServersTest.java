@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Tag("long")
-@Tag("alone")
+@Tag("heavy")
 class ServersTest {
   private static final int MOVES = 3;
 

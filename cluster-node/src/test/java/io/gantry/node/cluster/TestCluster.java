@@ -242,6 +242,11 @@ public final class TestCluster implements AutoCloseable {
    * @param err standard error
    */
   public record Result(int status, String out, String err) {
+    /** What it has said, for a test that fails. */
+    public String said() {
+      return out + err;
+    }
+
     /** Standard output as exactly one JSON object; anything else fails. */
     public ObjectNode json() {
       try {
@@ -559,7 +564,7 @@ public final class TestCluster implements AutoCloseable {
       var command = new ArrayList<String>();
       network.ifPresent(net -> command.addAll(net.enter(index)));
       command.addAll(List.of(JavaProcess.java().toString(), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"));
-      command.add("-Dgantry.home=" + JavaProcess.home());
+      command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "-Dgantry.home=" + JavaProcess.home()));
       command.addAll(List.of("-cp", JavaProcess.classPath(), "io.gantry.node.Main"));
       command.addAll(List.of(words));
       try {
