@@ -123,6 +123,33 @@ class TwoNodeMigrationTest extends OnTwoNodes {
     nodes.awaitOnly("a");
   }
 
+  private static List<Finding> missing(String path) {
+    return List.of(new Finding(0, -1, Finding.FILE, path + " does not exist on this host."));
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void filesThatAreGoneAtTheNextLookRefuseNoMove(boolean doubled) {
+    nodes.cluster.engine("b").refuseOnce(missing("/tmp/a"));
+    nodes.cluster.engine("b").refuseOnce(missing("/tmp/b"));
+    if (doubled) {
+      nodes.cluster.network().doubleAll();
+    }
+    var outcome = nodes.move();
+    // A doubled refusal is one of two looks that say the same.
+    assertThat(outcome.outcome()).as(outcome.reason()).isIn(doubled ? List.of(Result.COMPLETED, Result.REFUSED) : List.of(Result.COMPLETED));
+    nodes.awaitOnly(outcome.outcome() == Result.COMPLETED ? "b" : "a");
+  }
+
+  @Test
+  void aFileThatIsMissingInTwoLooksRefusesTheMove() {
+    nodes.cluster.engine("b").refuse(missing("/lib/x"));
+    var outcome = nodes.move();
+    assertThat(outcome.outcome()).isEqualTo(Result.REFUSED);
+    assertThat(outcome.reason()).contains("/lib/x");
+    nodes.awaitOnly("a");
+  }
+
   @ParameterizedTest
   @ValueSource(
       strings = {

@@ -17,6 +17,8 @@ import io.gantry.simulation.host.StandInHost.State;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Predicate;
 
@@ -34,6 +36,7 @@ public final class StandInEngine implements Engine {
   private final HostModel model;
   private final Predicate<String> isNamed;
   private final List<Finding> refusals = new CopyOnWriteArrayList<>();
+  private final Queue<List<Finding>> passing = new ConcurrentLinkedQueue<>();
 
   /** @param isNamed whether the host's ledger names a container */
   public StandInEngine(Truth truth, Life life, HostModel model, Predicate<String> isNamed) {
@@ -47,6 +50,11 @@ public final class StandInEngine implements Engine {
   /** From now on preflight answers with these. */
   public void refuse(List<Finding> findings) {
     refusals.addAll(findings);
+  }
+
+  /** The next preflight, behind those that were named before, answers with these, and later ones do not. */
+  public void refuseOnce(List<Finding> findings) {
+    passing.add(findings);
   }
 
   private Copy living(ContainerHandle container) {
@@ -174,7 +182,8 @@ public final class StandInEngine implements Engine {
       life.before("preflight");
       life.takes(model.inspectNs());
       life.after("preflight");
-      return List.copyOf(refusals);
+      var once = passing.poll();
+      return once == null ? List.copyOf(refusals) : once;
     }
   }
 
