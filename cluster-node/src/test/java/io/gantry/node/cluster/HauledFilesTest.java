@@ -127,7 +127,8 @@ class HauledFilesTest {
                 progress -> {
                   if (progress.path("phase").asText().equals("Connecting") && filled.compareAndSet(false, true)) {
                     try {
-                      atNode(1, "head -c 60000000 /dev/zero > " + storage.resolve("filler"));
+                      // More than there is room for, with or without what has come by now.
+                      atNode(1, "head -c 200000000 /dev/zero > " + storage.resolve("filler") + " || true");
                     } catch (IOException failure) {
                       throw new AssertionError(failure);
                     }
