@@ -75,7 +75,8 @@ public interface Capture extends AutoCloseable {
 
   /**
    * @param elapsedNs from the first stop request until every thread stood still
-   * @param ranOnNs how much later the last time was that they were stopped than the first; 0 when once was enough
+   * @param ranOnNs how long the container still ran for the most part: until everything was looked at that can be looked at before the first stop request, and
+   *     from that to the last first one when once was not enough
    * @param threads how many there were
    */
   record FreezeReport(long elapsedNs, long ranOnNs, int threads) {}

@@ -24,13 +24,15 @@ final class CommitDigest {
 
   /** @param files digest over everything that was sent of files that travel along, or empty when none do */
   static String of(String memory, String allMemory, final_state processes, descriptors_entry descriptors, String files) {
+    return of(memory, allMemory, StateDigest.canonical(processes), descriptors.toByteArray(), files);
+  }
+
+  /** @param processes from {@link StateDigest#canonical}; @param descriptors their {@code descriptors_entry} */
+  static String of(String memory, String allMemory, byte[] processes, byte[] descriptors, String files) {
     var stream = Hashing.xxh3_128().hashStream();
     for (byte[] part :
         new byte[][] {
-          memory.getBytes(StandardCharsets.US_ASCII),
-          allMemory.getBytes(StandardCharsets.US_ASCII),
-          StateDigest.canonical(processes),
-          descriptors.toByteArray()
+          memory.getBytes(StandardCharsets.US_ASCII), allMemory.getBytes(StandardCharsets.US_ASCII), processes, descriptors
         }) {
       stream.putInt(part.length).putBytes(part);
     }

@@ -250,7 +250,7 @@ final class LiveArrival implements Arrival {
     var opened = DescriptorArrival.recreate(files, stubs, contents, memoryFiles(files), terminals);
     terminals.close();
     opened.rememberSocketFiles(site.socketFiles());
-    living.keySet().forEach(memory::finish);
+    memory.finishAll(living.keySet());
     if (processes.hasIpc()) {
       ipc.finish(processes.getIpc(), stubs);
     }
@@ -263,11 +263,14 @@ final class LiveArrival implements Arrival {
     finishStopped(all, living);
     var arrivals = all.values().stream().filter(arrival -> !arrival.isStopped()).toList();
     arrivals.forEach(ProcessStateArrival::rearmCalls);
+    var last = new LinkedHashMap<Stub, Long>();
     all.forEach((pid, arrival) -> {
       if (!arrival.isStopped()) {
-        unmapBench(builder.find(pid), memory.vdso(pid), arrival);
+        last.put(builder.find(pid), systemCall(builder.find(pid), memory.vdso(pid)));
       }
     });
+    Stub.unmapBenchesLast(last);
+    all.forEach((pid, arrival) -> Optional.ofNullable(last.get(builder.find(pid))).ifPresent(arrival::endMainAt));
     arrivals.forEach(ProcessStateArrival::armAndSetRegisters);
     var root = builder.tree().root();
     builder.tree().holdAll(site.freezer(), FREEZER_MAX);
@@ -320,7 +323,10 @@ final class LiveArrival implements Arrival {
       var arrival = entry.getValue();
       if (arrival.isStopped()) {
         arrival.rearmCalls();
-        unmapBench(builder.find(entry.getKey()), memory.vdso(entry.getKey()), arrival);
+        var stub = builder.find(entry.getKey());
+        long systemCall = systemCall(stub, memory.vdso(entry.getKey()));
+        stub.unmapBenchLast(systemCall);
+        arrival.endMainAt(systemCall);
         arrival.armAndSetRegisters();
         Optional.ofNullable(all.get(living.get(entry.getKey()).getTree().getPpid())).ifPresent(parent -> parent.knowStopped(arrival));
       }
@@ -336,10 +342,8 @@ final class LiveArrival implements Arrival {
     return new ProcessStateArrival(process, threads, filters);
   }
 
-  private static void unmapBench(Stub stub, MemoryArrival.Vdso vdso, ProcessStateArrival arrival) {
-    long systemCall = Vdso.systemCallAddress(stub.pid(), vdso.start(), vdso.bytes());
-    stub.unmapBenchLast(systemCall);
-    arrival.endMainAt(systemCall);
+  private static long systemCall(Stub stub, MemoryArrival.Vdso vdso) {
+    return Vdso.systemCallAddress(stub.pid(), vdso.start(), vdso.bytes());
   }
 
   private Map<FileIdentity, Integer> memoryFiles(descriptors_entry files) {

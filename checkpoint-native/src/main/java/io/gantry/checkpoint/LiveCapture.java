@@ -10,7 +10,6 @@ import io.gantry.checkpoint.image.file_lock_entry;
 import io.gantry.checkpoint.image.final_state;
 import io.gantry.checkpoint.image.timens_entry;
 import io.gantry.checkpoint.ipc.ContainerIpc;
-import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.memory.FrozenProcess;
 import io.gantry.checkpoint.memory.MemoryCapture;
 import io.gantry.checkpoint.memory.ProcessRef;
@@ -223,8 +222,10 @@ final class LiveCapture implements Capture {
   }
 
   private void stop() {
-    stoppedAtNs = System.nanoTime();
-    stopped = Optional.of(tracer.call(() -> target.stop(STOP_ALL_MAX), TRACER_MAX));
+    var tree = tracer.call(() -> target.stop(STOP_ALL_MAX), TRACER_MAX);
+    stopped = Optional.of(tree);
+    // Before that, all of it was looked at while it ran.
+    stoppedAtNs = tree.firstStopNs();
     state = State.STOPPED;
   }
 
@@ -255,6 +256,7 @@ final class LiveCapture implements Capture {
     var own = network.map(NetworkCapture::last);
     var change = announce(placed(all), otherThreads(all), true, sink);
     var members = members(all, change.order());
+    var breaks = new HashMap<Integer, Long>();
     final descriptors_entry files;
     final DescriptorCapture.Captured descriptors;
     final final_state.Builder state;
@@ -262,7 +264,7 @@ final class LiveCapture implements Capture {
     // connections come to wait at its listening sockets, and only those that came before count.
     try (var describing = Meanwhile.start("descriptors of " + target.name(), () -> DescriptorCapture.capture(tables(all, change.order())))) {
       // Everything that runs calls in the processes comes before their last pages are read.
-      state = StateCapture.capture(all, stoppedAtNs);
+      state = StateCapture.capture(all, stoppedAtNs, breaks);
       ipc.capture(members, inside(change.order())).ifPresent(state::setIpc);
       descriptors = describing.result();
     }
@@ -274,11 +276,7 @@ final class LiveCapture implements Capture {
     files = target.origin().isPresent() ? withConsole(descriptors.state()) : descriptors.state();
     locks = descriptors.locks();
     connected = files.getTcpCount() > 0;
-    var breaks = new HashMap<Integer, Long>();
-    for (var process : all.processes()) {
-      breaks.put(process.pid(), process.anyThread().call("brk", SyscallNumber.BRK, 0));
-      process.clean();
-    }
+    all.processes().forEach(StoppedProcess::clean);
     // Before the last layouts, which may have mapped some of them.
     haul.ifPresent(hauled -> hauled.last(sink, all.processes().stream().map(process -> process.pid()).toList()));
     long stateDone = System.nanoTime();

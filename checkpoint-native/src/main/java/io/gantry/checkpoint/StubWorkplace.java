@@ -2,6 +2,7 @@ package io.gantry.checkpoint;
 
 import io.gantry.checkpoint.memory.StubProvider;
 import io.gantry.checkpoint.tracee.CallBatch;
+import io.gantry.checkpoint.tracee.RemoteTask;
 import io.gantry.checkpoint.tracee.Stub;
 
 /** A stub as memory sees it. Tracer thread only. */
@@ -24,6 +25,11 @@ record StubWorkplace(Stub stub) implements StubProvider.Stub {
   @Override
   public void run(CallBatch batch) {
     stub.run(batch);
+  }
+
+  @Override
+  public RemoteTask task() {
+    return stub;
   }
 
   @Override

@@ -11,6 +11,9 @@ import java.util.Arrays;
  * Nothing in the process changes. One thread at a time; holds three descriptors of our own until closed.
  */
 public final class DescriptorTable implements AutoCloseable {
+  /** Where in the scratch memory a {@code struct stat} lies, behind the descriptor's name. */
+  private static final int STATUS_AT = 64;
+
   private final int pid;
   private final int pidfd;
   private final int links;
@@ -82,6 +85,22 @@ public final class DescriptorTable implements AutoCloseable {
     return Pidfd.getfd(pidfd, fd);
   }
 
+  /** What {@code fstat(2)} tells of a descriptor, without a copy of it: the way through {@code /proc/PID/fd} leads to the open file itself. */
+  public FileStatus status(int fd) {
+    var name = name(fd);
+    var at = Scratch.get().asSlice(STATUS_AT);
+    // Some file systems ask their server on that way, and may say no where fstat does not (d_weak_revalidate in fs/namei.c).
+    if (Libc.syscall(SyscallNumber.NEWFSTATAT, links, name.address(), at.address(), 0, 0, 0) == 0) {
+      return FileStatus.from(at);
+    }
+    int copy = take(fd);
+    try {
+      return FileStatus.of(copy);
+    } finally {
+      Fd.close(copy);
+    }
+  }
+
   /** What {@code /proc/PID/fd/N} points to, as the process's mount namespace names it; raw bytes. */
   public byte[] link(int fd) {
     var name = name(fd);
@@ -97,15 +116,16 @@ public final class DescriptorTable implements AutoCloseable {
     int file = (int) Libc.syscall(SyscallNumber.OPENAT, infos, name.address(), Fd.O_RDONLY | Fd.O_CLOEXEC, 0, 0, 0);
     Libc.check(file, () -> "open(/proc/" + pid + "/fdinfo/" + fd + ")");
     try {
-      var text = new StringBuilder();
+      String text = "";
       var buffer = Scratch.get();
       long length;
       do {
         length = Libc.check(Fd.read(file, buffer), () -> "read(/proc/" + pid + "/fdinfo/" + fd + ")");
-        text.append(new String(buffer.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.ISO_8859_1));
+        var piece = new String(buffer.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.ISO_8859_1);
+        text = text.isEmpty() ? piece : text + piece;
         // The kernel hands out the whole text as far as it fits (single_open in fs/proc/fd.c): less than that is the end.
       } while (length == buffer.byteSize());
-      return text.toString();
+      return text;
     } finally {
       Fd.close(file);
     }

@@ -64,7 +64,8 @@ public record FileStatus(
     }
   }
 
-  private static FileStatus from(MemorySegment at) {
+  /** @param at a {@code struct stat} */
+  static FileStatus from(MemorySegment at) {
     return new FileStatus(
         at.get(ValueLayout.JAVA_LONG, 0),
         at.get(ValueLayout.JAVA_LONG, 8),

@@ -57,6 +57,47 @@ public final class ProcessVm {
     }
   }
 
+  /** Reads two pieces with one call, into two new arrays. */
+  public static byte[][] read(int pid, long address, int length, long secondAddress, int secondLength) {
+    if (length + secondLength > SMALL_MAX) {
+      return new byte[][] {read(pid, address, length), read(pid, secondAddress, secondLength)};
+    }
+    var local = small(length + secondLength);
+    both(pid, address, length, secondAddress, secondLength, local, SyscallNumber.PROCESS_VM_READV, "process_vm_readv");
+    byte[][] pieces = {new byte[length], new byte[secondLength]};
+    MemorySegment.copy(local, ValueLayout.JAVA_BYTE, 0, pieces[0], 0, length);
+    MemorySegment.copy(local, ValueLayout.JAVA_BYTE, length, pieces[1], 0, secondLength);
+    return pieces;
+  }
+
+  /** Writes an array and the first bytes of another one to two places with one call. */
+  public static void write(int pid, long address, byte[] bytes, long secondAddress, byte[] second, int secondLength) {
+    if (bytes.length + secondLength > SMALL_MAX) {
+      write(pid, address, bytes, bytes.length);
+      write(pid, secondAddress, second, secondLength);
+      return;
+    }
+    var local = small(bytes.length + secondLength);
+    MemorySegment.copy(bytes, 0, local, ValueLayout.JAVA_BYTE, 0, bytes.length);
+    MemorySegment.copy(second, 0, local, ValueLayout.JAVA_BYTE, bytes.length, secondLength);
+    both(pid, address, bytes.length, secondAddress, secondLength, local, SyscallNumber.PROCESS_VM_WRITEV, "process_vm_writev");
+  }
+
+  private static void both(
+      int pid, long address, int length, long secondAddress, int secondLength, MemorySegment local, int number, String name) {
+    var scratch = Scratch.get();
+    piece(scratch, 0, local.address(), local.byteSize());
+    piece(scratch, IOVEC_BYTES, address, length);
+    piece(scratch, 2 * IOVEC_BYTES, secondAddress, secondLength);
+    long result = Libc.syscall(number, pid, scratch.address(), 1, scratch.address() + IOVEC_BYTES, 2, 0);
+    if (result != local.byteSize()) {
+      long failedAt = result < length ? address + Math.max(0, result) : secondAddress + (result - length);
+      throw new KernelException(
+          name + "(process " + pid + ", 0x" + Long.toHexString(failedAt) + ", two pieces of " + length + " and " + secondLength + " bytes)",
+          result < 0 ? (int) -result : Errno.EFAULT);
+    }
+  }
+
   private static MemorySegment small(int length) {
     return Scratch.get().asSlice(SMALL_AT, length);
   }

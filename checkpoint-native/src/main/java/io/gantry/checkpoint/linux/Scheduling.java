@@ -12,7 +12,11 @@ public final class Scheduling {
   public static final int ATTRIBUTES_BYTES = 48;
   /** Where {@code struct sched_attr} has its fields. */
   public static final int POLICY_AT = 4;
+  public static final int NICE_AT = 16;
   public static final int PRIORITY_AT = 20;
+
+  private static final int SCHED_OTHER = 0;
+  private static final int SCHED_BATCH = 3;
 
   private static final int AFFINITY_BYTES_MAX = 1024;
   private static final int IOPRIO_WHO_PROCESS = 1;
@@ -27,6 +31,12 @@ public final class Scheduling {
         Libc.syscall(SyscallNumber.SCHED_GETATTR, tid, scratch.address(), ATTRIBUTES_BYTES, 0, 0, 0),
         () -> "sched_getattr(" + tid + ")");
     return scratch.asSlice(0, ATTRIBUTES_BYTES).toArray(ValueLayout.JAVA_BYTE);
+  }
+
+  /** Whether {@code struct sched_attr} tells the nice value: of ordinary policies only ({@code get_params} in {@code kernel/sched/syscalls.c}). */
+  public static boolean hasNice(byte[] attributes) {
+    int policy = attributes[POLICY_AT];
+    return policy == SCHED_OTHER || policy == SCHED_BATCH;
   }
 
   public static void setAttributes(int tid, byte[] attributes) {

@@ -1,14 +1,17 @@
 package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.image.VmaStatus;
-import io.gantry.checkpoint.image.mapped_file;
 import io.gantry.checkpoint.image.mm_entry;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.memory.StubProvider.Stub;
 import io.gantry.checkpoint.procfs.MmFields;
+import io.gantry.checkpoint.tracee.CallBatch;
+import io.gantry.checkpoint.tracee.Together;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.List;
+import java.util.Optional;
 
 /**
  * Gives the mappings of a stub their final protection, advice, locks, guards and seals, and the address space the addresses that the kernel
@@ -21,7 +24,19 @@ final class LayoutFinish {
   /** {@code prctl_mm_map.exe_fd}: all bits set leaves the program as it is. */
   private static final int KEEP_PROGRAM = -1;
 
-  private LayoutFinish() {}
+  private final Stub stub;
+  private final StubLayout layout;
+  private final mm_entry mm;
+  private final DeletedFiles deletedFiles;
+  /** The program, which the stub opens itself unless it has no name any more. */
+  private Optional<CallBatch.Call> opened = Optional.empty();
+
+  private LayoutFinish(Stub stub, StubLayout layout, mm_entry mm, DeletedFiles deletedFiles) {
+    this.stub = stub;
+    this.layout = layout;
+    this.mm = mm;
+    this.deletedFiles = deletedFiles;
+  }
 
   /**
    * Takes the stub's own program out of what the kernel shows as its arguments and environment, while that program is still there. Else whoever lists the
@@ -54,8 +69,21 @@ final class LayoutFinish {
     stub.run(batch);
   }
 
-  static void finish(Stub stub, StubLayout layout, mm_entry mm, DeletedFiles deletedFiles) {
-    var calls = new StubCalls(stub);
+  /** One address space that is to be finished. */
+  record Wanted(Stub stub, StubLayout layout, mm_entry mm) {}
+
+  /** Several at the same time; two batches for each, unless it has a great many mappings. */
+  static void finish(List<Wanted> all, DeletedFiles deletedFiles) {
+    var finishing = all.stream().map(one -> new LayoutFinish(one.stub(), one.layout(), one.mm(), deletedFiles)).toList();
+    var together = new Together(Together.USUALLY);
+    finishing.forEach(one -> one.mappings(together));
+    together.finish();
+    finishing.forEach(one -> one.addresses(together));
+    together.finish();
+  }
+
+  private void mappings(Together together) {
+    var calls = new StubCalls(stub.task());
     for (var vma : layout.applied()) {
       // What is built with its final protection may have been kept from an earlier round, in which that was another one.
       boolean keptAsItWas = vma.shared() || vma.is(VmaStatus.NOT_ACCOUNTABLE);
@@ -90,30 +118,28 @@ final class LayoutFinish {
       }
     }
     calls.add("prctl(PR_SET_THP_DISABLE)", SyscallNumber.PRCTL, Mmap.PR_SET_THP_DISABLE, mm.getThpDisabled() ? 1 : 0, 0, 0, 0);
-    calls.run();
-    int program = open(stub, layout.file(mm.getExeFileId()), deletedFiles);
-    addresses(stub, program, mm);
-    stub.call("close", SyscallNumber.CLOSE, program);
+    var program = layout.file(mm.getExeFileId());
+    if (!program.hasDeleted()) {
+      String name = program.getName();
+      var batch = calls.room(1, name.length() * 3 + 16);
+      opened =
+          Optional.of(batch.call("open(\"" + name + "\")", SyscallNumber.OPENAT, Fd.AT_FDCWD, batch.string(name), Fd.O_RDONLY | Fd.O_CLOEXEC, 0));
+    }
+    calls.run(together);
   }
 
-  /** Opens the program in the stub. */
-  private static int open(Stub stub, mapped_file program, DeletedFiles deletedFiles) {
-    if (program.hasDeleted()) {
-      int ours = deletedFiles.program(program);
-      try (var gift = new DescriptorGift(stub)) {
-        return gift.give(ours);
-      }
+  private int program() {
+    if (opened.isPresent()) {
+      return (int) opened.get().result();
     }
-    var open = stub.newBatch();
-    var descriptor =
-        open.call(
-            "open(\"" + program.getName() + "\")", SyscallNumber.OPENAT, Fd.AT_FDCWD, open.string(program.getName()), Fd.O_RDONLY | Fd.O_CLOEXEC, 0);
-    stub.run(open);
-    return (int) descriptor.result();
+    try (var gift = new DescriptorGift(stub)) {
+      return gift.give(deletedFiles.program(layout.file(mm.getExeFileId())));
+    }
   }
 
   /** Before: no mapping of the stub's own program is left, else the kernel answers EBUSY. */
-  private static void addresses(Stub stub, int program, mm_entry mm) {
+  private void addresses(Together together) {
+    int program = program();
     var batch = stub.newBatch();
     var vector = ByteBuffer.allocate(mm.getMmSavedAuxvCount() * 8).order(ByteOrder.LITTLE_ENDIAN);
     mm.getMmSavedAuxvList().forEach(vector::putLong);
@@ -136,6 +162,7 @@ final class LayoutFinish {
             .putInt(vector.capacity())
             .putInt(program);
     batch.call("prctl(PR_SET_MM_MAP)", SyscallNumber.PRCTL, Mmap.PR_SET_MM, Mmap.PR_SET_MM_MAP, batch.bytes(map.array()), MM_MAP_BYTES, 0);
-    stub.run(batch);
+    batch.call("close", SyscallNumber.CLOSE, program);
+    together.add(stub.task(), batch);
   }
 }

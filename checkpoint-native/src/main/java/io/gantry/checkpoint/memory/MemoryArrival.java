@@ -21,6 +21,7 @@ import io.gantry.checkpoint.shm.ShmArrival;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -388,19 +389,32 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
    * @throws CheckpointException with the first difference
    */
   public void finish(int nsPid) {
+    finishAll(List.of(nsPid));
+  }
+
+  /** The same for several, which are made to do it at the same time. */
+  public void finishAll(Collection<Integer> nsPids) {
     if (!complete) {
       throw new IllegalStateException("the last round has not come yet");
     }
-    var process = processes.get(nsPid);
-    if (process == null) {
-      throw new CheckpointException("process " + nsPid + " was in no round");
+    var all = new ArrayList<Process>();
+    for (int nsPid : nsPids) {
+      var process = processes.get(nsPid);
+      if (process == null) {
+        throw new CheckpointException("process " + nsPid + " was in no round");
+      }
+      all.add(process);
     }
     tracer.run(
         () -> {
-          var stub = process.memory.stub();
-          LayoutFinish.finish(stub, process.layout, process.description.getMm(), deletedFiles);
-          process.description.getMm().getAiosList().forEach(ring -> AioArrival.make(stub, ring));
-          LayoutCheck.check(stub, vmas(process.description), vma -> nameOf(vma, process.layout));
+          LayoutFinish.finish(
+              all.stream().map(process -> new LayoutFinish.Wanted(process.memory.stub(), process.layout, process.description.getMm())).toList(),
+              deletedFiles);
+          for (var process : all) {
+            var stub = process.memory.stub();
+            process.description.getMm().getAiosList().forEach(ring -> AioArrival.make(stub, ring));
+            LayoutCheck.check(stub, vmas(process.description), vma -> nameOf(vma, process.layout));
+          }
         });
   }
 

@@ -2,6 +2,7 @@ package io.gantry.checkpoint.memory;
 
 import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.RemoteTask;
+import io.gantry.checkpoint.tracee.Together;
 
 /** A sequence of system calls of any length in a stub, run in as few batches as it takes. On the tracer thread. */
 final class StubCalls {
@@ -29,6 +30,11 @@ final class StubCalls {
       run();
     }
     return batch;
+  }
+
+  /** Runs what is left together with what others do; nothing is added afterwards. */
+  void run(Together together) {
+    together.add(task, batch);
   }
 
   void run() {

@@ -21,6 +21,11 @@ public interface StubProvider {
     /** Its size in bytes. */
     long benchBytes();
 
+    /** What runs calls there: itself, or what {@code Together} can start and wait for later. */
+    default RemoteTask task() {
+      return this;
+    }
+
     /** Moves it to an address (a multiple of 4096) where nothing is mapped. */
     void moveBench(long address);
   }

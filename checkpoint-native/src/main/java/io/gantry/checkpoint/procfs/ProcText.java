@@ -35,6 +35,18 @@ public final class ProcText {
 
   /** As {@link #read}, undecoded. */
   public static byte[] readBytes(String path) throws NoSuchFileException {
+    return readBytes(path, false);
+  }
+
+  /**
+   * As {@link #readBytes}, of a file that the kernel hands out in one piece as far as it fits ({@code single_open} in {@code fs/proc}): what is shorter than
+   * the buffer is all of it, and need not be asked for once more.
+   */
+  static byte[] readPiece(String path) throws NoSuchFileException {
+    return readBytes(path, true);
+  }
+
+  private static byte[] readBytes(String path, boolean onePiece) throws NoSuchFileException {
     int fd = Fd.tryOpen(path, Fd.O_RDONLY | Fd.O_CLOEXEC, 0);
     if (fd < 0) {
       throw failed("open", path, -fd);
@@ -53,6 +65,9 @@ public final class ProcText {
         int from = all.length;
         all = Arrays.copyOf(all, from + (int) read);
         MemorySegment.copy(buffer, ValueLayout.JAVA_BYTE, 0, all, from, (int) read);
+        if (onePiece && read < buffer.byteSize()) {
+          return all;
+        }
       }
     } finally {
       Fd.close(fd);

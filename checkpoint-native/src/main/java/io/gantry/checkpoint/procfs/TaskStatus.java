@@ -1,40 +1,99 @@
 package io.gantry.checkpoint.procfs;
 
+import java.nio.charset.StandardCharsets;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Supplier;
 
 /** {@code /proc/PID/status} or {@code /proc/PID/task/TID/status}, see {@code man 5 proc_pid_status}. Immutable. */
 public final class TaskStatus {
-  // Looked through anew for each field: few of the sixty are ever asked for.
-  private final String text;
+  private static final int LINES_USUAL = 64;
 
-  private TaskStatus(String text) {
-    this.text = text;
+  private final byte[] bytes;
+  /** Where each line begins; looked through for each field that is asked for, of which there are few. */
+  private final int[] lines;
+  private final int lineCount;
+
+  private TaskStatus(byte[] bytes) {
+    this.bytes = bytes;
+    var starts = new int[LINES_USUAL];
+    int count = 0;
+    for (int at = 0; at < bytes.length; at++) {
+      if (count == starts.length) {
+        starts = Arrays.copyOf(starts, 2 * count);
+      }
+      starts[count++] = at;
+      while (at < bytes.length && bytes[at] != '\n') {
+        at++;
+      }
+    }
+    lines = starts;
+    lineCount = count;
   }
 
   public static TaskStatus ofProcess(int pid) throws NoSuchFileException {
-    return parse(ProcText.read("/proc/" + pid + "/status"));
+    return new TaskStatus(ProcText.readPiece("/proc/" + pid + "/status"));
   }
 
   public static TaskStatus ofThread(int pid, int tid) throws NoSuchFileException {
-    return parse(ProcText.read("/proc/" + pid + "/task/" + tid + "/status"));
+    return new TaskStatus(ProcText.readPiece("/proc/" + pid + "/task/" + tid + "/status"));
   }
 
   static TaskStatus parse(String text) {
-    return new TaskStatus("\n" + text);
+    return new TaskStatus(text.getBytes(StandardCharsets.UTF_8));
+  }
+
+  /** Where what stands behind a field's colon begins; −1 when this kernel does not have it. */
+  private int find(String field) {
+    int length = field.length();
+    for (int line = 0; line < lineCount; line++) {
+      int at = lines[line];
+      if (at + length < bytes.length && bytes[at + length] == ':' && bytes[at] == field.charAt(0) && begins(at, field)) {
+        return at + length + 1;
+      }
+    }
+    return -1;
+  }
+
+  private boolean begins(int at, String field) {
+    for (int i = 1; i < field.length(); i++) {
+      if (bytes[at + i] != field.charAt(i)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private int end(int from) {
+    int end = from;
+    while (end < bytes.length && bytes[end] != '\n') {
+      end++;
+    }
+    return end;
   }
 
   /** A field as it stands there, empty when this kernel does not have it. */
   public String text(String field) {
-    int at = text.indexOf("\n" + field + ":");
-    if (at < 0) {
-      return "";
+    int from = find(field);
+    return from < 0 ? "" : new String(bytes, from, end(from) - from, StandardCharsets.UTF_8).strip();
+  }
+
+  /** Whether all of these fields are the same in another one. */
+  public boolean sameFields(TaskStatus other, List<String> fields) {
+    for (String field : fields) {
+      int ours = find(field);
+      int theirs = other.find(field);
+      if (ours < 0 || theirs < 0) {
+        if (ours != theirs) {
+          return false;
+        }
+      } else if (!Arrays.equals(bytes, ours, end(ours), other.bytes, theirs, other.end(theirs))) {
+        return false;
+      }
     }
-    int from = at + field.length() + 2;
-    int end = text.indexOf('\n', from);
-    return text.substring(from, end < 0 ? text.length() : end).strip();
+    return true;
   }
 
   private <T> T understood(String field, Supplier<T> parser) {

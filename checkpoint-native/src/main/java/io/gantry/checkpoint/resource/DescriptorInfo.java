@@ -12,8 +12,8 @@ final class DescriptorInfo {
 
   DescriptorInfo(String text) {
     this.text = text;
-    this.position = Long.parseLong(required("pos"));
-    this.flags = Integer.parseInt(required("flags"), 8);
+    this.position = Long.parseLong(first("pos"));
+    this.flags = Integer.parseInt(first("flags"), 8);
   }
 
   /** File offset, bytes. */
@@ -40,6 +40,19 @@ final class DescriptorInfo {
       throw new IllegalStateException("/proc/PID/fdinfo has no \"" + key + "\" in: " + text);
     }
     return values.getFirst();
+  }
+
+  /** As {@link #required}, without a look at the lines behind it: done for each of thousands of descriptors. */
+  private String first(String key) {
+    for (int from = 0; from < text.length(); ) {
+      int end = text.indexOf('\n', from);
+      end = end < 0 ? text.length() : end;
+      if (text.startsWith(key, from) && from + key.length() < end && text.charAt(from + key.length()) == ':') {
+        return text.substring(from + key.length() + 1, end).strip();
+      }
+      from = end + 1;
+    }
+    return required(key);
   }
 
   /** The values of all lines with this key, in order. */

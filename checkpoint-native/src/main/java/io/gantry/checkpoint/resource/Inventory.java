@@ -20,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -36,6 +37,9 @@ import java.util.Set;
  * out, so it can be taken of a running container; only of a stopped one is it a consistent picture. One thread.
  */
 final class Inventory implements AutoCloseable {
+  private static final Comparator<List<SeenDescriptor>> KERNEL_ORDER =
+      Comparator.comparing(List::getFirst, (a, b) -> Kcmp.compareFiles(a.process().pid(), a.fd(), b.process().pid(), b.fd()));
+
   private final List<ProcessRef> processes;
   private final Map<Integer, DescriptorTable> tables = new LinkedHashMap<>();
   private final List<SeenDescriptor> descriptors = new ArrayList<>();
@@ -106,12 +110,7 @@ final class Inventory implements AutoCloseable {
   }
 
   private static SeenDescriptor look(ProcessRef process, DescriptorTable table, int fd) {
-    int copy = table.take(fd);
-    try {
-      return new SeenDescriptor(process, fd, decode(table.link(fd)), FileStatus.of(copy), new DescriptorInfo(table.info(fd)));
-    } finally {
-      Fd.close(copy);
-    }
+    return new SeenDescriptor(process, fd, decode(table.link(fd)), table.status(fd), new DescriptorInfo(table.info(fd)));
   }
 
   private static String decode(byte[] link) {
@@ -328,8 +327,8 @@ final class Inventory implements AutoCloseable {
   }
 
   /**
-   * Finds out which descriptors share one open file. Only candidates that look alike are compared, and those are sorted by the
-   * kernel's own order, so n of them cost n log n comparisons.
+   * Finds out which descriptors share one open file. Only candidates that look alike are compared, each with one of every open file found so far, which are
+   * kept in the kernel's own order: n descriptors of m open files cost n log m comparisons.
    */
   List<OpenFile> openFiles() {
     // All eventfds have one inode, but each a number of its own (eventfd-id in fdinfo).
@@ -360,17 +359,17 @@ final class Inventory implements AutoCloseable {
     if (alike.size() == 1) {
       return List.of(alike);
     }
-    Comparator<SeenDescriptor> kernelOrder =
-        (a, b) -> a == b ? 0 : Kcmp.compareFiles(a.process().pid(), a.fd(), b.process().pid(), b.fd());
-    // The sort is stable: within one open file the order of processes and numbers stays.
-    var sorted = new ArrayList<>(alike);
-    sorted.sort(kernelOrder);
+    // In the kernel's order of open files, each by its first holder; within one the order of processes and numbers stays.
     var groups = new ArrayList<List<SeenDescriptor>>();
-    for (var seen : sorted) {
-      if (groups.isEmpty() || kernelOrder.compare(groups.getLast().getLast(), seen) != 0) {
-        groups.add(new ArrayList<>(2));
+    for (var seen : alike) {
+      int place = Collections.binarySearch(groups, List.of(seen), KERNEL_ORDER);
+      if (place >= 0) {
+        groups.get(place).add(seen);
+      } else {
+        var group = new ArrayList<SeenDescriptor>(2);
+        group.add(seen);
+        groups.add(-place - 1, group);
       }
-      groups.getLast().add(seen);
     }
     return groups;
   }

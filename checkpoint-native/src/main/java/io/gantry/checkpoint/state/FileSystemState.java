@@ -19,8 +19,9 @@ final class FileSystemState {
 
   private FileSystemState() {}
 
-  static fs_entry capture(int pid) throws IOException {
-    return capture("/proc/" + pid, TaskStatus.ofProcess(pid));
+  /** @param status its own */
+  static fs_entry capture(int pid, TaskStatus status) throws IOException {
+    return capture("/proc/" + pid, status);
   }
 
   static fs_entry captureThread(int pid, int tid) throws IOException {

@@ -52,21 +52,55 @@ final class ProcessAttributes {
     return signals;
   }
 
-  static task_core_entry capture(ProcessContext process, IntUnaryOperator tidInside) throws NoSuchFileException {
+  /** What a process is being asked, in the batch of its main thread. */
+  static final class Asked {
+    private final CallBatch batch;
+    private final long actionsAt;
+    private final long subreaperAt;
+    private final long itimersAt;
+    private final CallBatch.Call dumpable;
+    private final CallBatch.Call thpDisable;
+    private final CallBatch.Call denyWriteExecute;
+    private final CallBatch.Call merge;
+    private final CallBatch.Call barriers;
+    private final CallBatch.Call programBreak;
+
+    private Asked(CallBatch batch) {
+      this.batch = batch;
+      actionsAt = askHandlers(batch);
+      subreaperAt = batch.reserve(4);
+      batch.call("prctl(PR_GET_CHILD_SUBREAPER)", SyscallNumber.PRCTL, PR_GET_CHILD_SUBREAPER, subreaperAt);
+      dumpable = batch.call("prctl(PR_GET_DUMPABLE)", SyscallNumber.PRCTL, PR_GET_DUMPABLE);
+      thpDisable = batch.attempt("prctl(PR_GET_THP_DISABLE)", SyscallNumber.PRCTL, PR_GET_THP_DISABLE, 0, 0, 0, 0);
+      denyWriteExecute = batch.attempt("prctl(PR_GET_MDWE)", SyscallNumber.PRCTL, PR_GET_MDWE, 0, 0, 0, 0);
+      merge = batch.attempt("prctl(PR_GET_MEMORY_MERGE)", SyscallNumber.PRCTL, PR_GET_MEMORY_MERGE, 0, 0, 0, 0);
+      barriers = batch.attempt("membarrier", SyscallNumber.MEMBARRIER, MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0);
+      itimersAt = TimerState.askItimers(batch);
+      // An address below it changes nothing, and the answer is where it is (man 2 brk).
+      programBreak = batch.call("brk", SyscallNumber.BRK, 0);
+    }
+
+    /** Everything, when the batch has run. */
+    task_core_entry answered(ProcessContext process, TaskStat stat, IntUnaryOperator tidInside) throws NoSuchFileException {
+      return entry(this, process, stat, tidInside);
+    }
+
+    /** Where the heap ends; when the batch has run. */
+    long programBreak() {
+      return programBreak.result();
+    }
+  }
+
+  /** Adds the questions. */
+  static Asked ask(CallBatch batch) {
+    return new Asked(batch);
+  }
+
+  private static task_core_entry entry(Asked asked, ProcessContext process, TaskStat stat, IntUnaryOperator tidInside) throws NoSuchFileException {
     var leader = process.leader();
     int pid = process.pid();
-    var batch = leader.task().newBatch();
-    long actionsAt = askHandlers(batch);
-    long subreaperAt = batch.reserve(4);
-    batch.call("prctl(PR_GET_CHILD_SUBREAPER)", SyscallNumber.PRCTL, PR_GET_CHILD_SUBREAPER, subreaperAt);
-    var dumpable = batch.call("prctl(PR_GET_DUMPABLE)", SyscallNumber.PRCTL, PR_GET_DUMPABLE);
-    var thpDisable = batch.attempt("prctl(PR_GET_THP_DISABLE)", SyscallNumber.PRCTL, PR_GET_THP_DISABLE, 0, 0, 0, 0);
-    var denyWriteExecute = batch.attempt("prctl(PR_GET_MDWE)", SyscallNumber.PRCTL, PR_GET_MDWE, 0, 0, 0, 0);
-    var merge = batch.attempt("prctl(PR_GET_MEMORY_MERGE)", SyscallNumber.PRCTL, PR_GET_MEMORY_MERGE, 0, 0, 0, 0);
-    var barriers = batch.attempt("membarrier", SyscallNumber.MEMBARRIER, MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0);
-    long itimersAt = TimerState.askItimers(batch);
-    leader.task().run(batch);
-    var timers = TimerState.itimers(batch, itimersAt).addAllPosix(TimerState.posixTimers(leader.task(), tidInside));
+    var batch = asked.batch;
+    var timers = TimerState.itimers(batch, asked.itimersAt).addAllPosix(TimerState.posixTimers(leader.task(), tidInside));
 
     var core =
         task_core_entry.newBuilder()
@@ -75,19 +109,19 @@ final class ProcessAttributes {
             .setPersonality(Integer.parseUnsignedInt(ProcText.read("/proc/" + pid + "/personality").strip(), 16))
             .setFlags(0)
             .setBlkSigset(leader.signalMask())
-            .setComm(TaskStat.ofProcess(pid).name())
+            .setComm(stat.name())
             .setTimers(timers)
             .setRlimits(limits(pid))
             .setSignalsS(ThreadStateCapture.queue(process.pending()))
             .setOomScoreAdj(Integer.parseInt(ProcText.read("/proc/" + pid + "/oom_score_adj").strip()))
-            .addAllSigactions(handlers(batch.read(actionsAt, handledSignals().size() * SIGACTION_BYTES)))
-            .setChildSubreaper(ThreadStateCapture.littleEndian(batch.read(subreaperAt, 4)).getInt(0) != 0)
-            .setMembarrierRegistrationMask((int) Math.max(0, barriers.result()))
-            .setDumpable((int) dumpable.result())
+            .addAllSigactions(handlers(batch.read(asked.actionsAt, handledSignals().size() * SIGACTION_BYTES)))
+            .setChildSubreaper(ThreadStateCapture.littleEndian(batch.read(asked.subreaperAt, 4)).getInt(0) != 0)
+            .setMembarrierRegistrationMask((int) Math.max(0, asked.barriers.result()))
+            .setDumpable((int) asked.dumpable.result())
             .setCoredumpFilter(Integer.parseUnsignedInt(ProcText.read("/proc/" + pid + "/coredump_filter").strip(), 16))
-            .setThpDisable((int) Math.max(0, thpDisable.result()))
-            .setMemoryDenyWriteExecute((int) Math.max(0, denyWriteExecute.result()))
-            .setMemoryMerge(merge.result() > 0);
+            .setThpDisable((int) Math.max(0, asked.thpDisable.result()))
+            .setMemoryDenyWriteExecute((int) Math.max(0, asked.denyWriteExecute.result()))
+            .setMemoryMerge(asked.merge.result() > 0);
     if (process.groupStopSignal() != 0) {
       core.setStopSigno(process.groupStopSignal());
     }

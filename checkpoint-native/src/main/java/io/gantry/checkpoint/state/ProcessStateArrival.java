@@ -222,16 +222,18 @@ public final class ProcessStateArrival {
   }
 
   /** From outside, and late: until then a thread has the agent's own priority, so that building it does not wait for what else runs on the host. */
-  private void schedule(int index) {
+  private void schedule(int index, int ioPriority) {
     var core = state.getThreads(index).getThreadCore();
     int tid = threads.get(index).tid();
     if (core.hasSchedAttr()) {
       Scheduling.setAttributes(tid, core.getSchedAttr().toByteArray());
     }
-    if (core.hasSchedNice()) {
+    if (core.hasSchedNice() && !(core.hasSchedAttr() && Scheduling.hasNice(core.getSchedAttr().toByteArray()))) {
       Scheduling.setNice(tid, core.getSchedNice());
     }
-    Scheduling.setIoPriority(tid, core.getIoPriority());
+    if (core.getIoPriority() != ioPriority) {
+      Scheduling.setIoPriority(tid, core.getIoPriority());
+    }
     if (core.hasAffinity()) {
       // EINVAL: none of these CPUs is here. Running anywhere beats not running.
       Scheduling.setAffinity(tid, core.getAffinity().toByteArray());
@@ -272,6 +274,8 @@ public final class ProcessStateArrival {
 
   /** The last act: XSAVE area, signal mask, registers and scheduling of every thread, and the stop that a stopped process was in. */
   public void armAndSetRegisters() {
+    // The other threads have what the main one had when it made them (copy_io in kernel/fork.c).
+    int ioPriority = Scheduling.ioPriority(threads.getFirst().tid());
     for (int i = 0; i < registers.length; i++) {
       var entry = state.getThreads(i);
       int tid = threads.get(i).tid();
@@ -280,7 +284,7 @@ public final class ProcessStateArrival {
       Ptrace.setXsave(tid, XsaveArea.fromEntry(fpregs, areaBytes));
       Ptrace.setSignalMask(tid, isStopped() ? ALL_SIGNALS : entry.getThreadCore().getBlkSigset());
       Ptrace.setRegisters(tid, registers[i]);
-      schedule(i);
+      schedule(i, ioPriority);
     }
     int pid = threads.getFirst().pid();
     if (isStopped()) {

@@ -10,16 +10,21 @@ import io.gantry.checkpoint.linux.Kcmp;
 import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.procfs.TaskStatus;
+import io.gantry.checkpoint.tracee.StoppedThread;
+import io.gantry.checkpoint.tracee.Together;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.IntUnaryOperator;
 
 /**
- * Captures what stopped processes are besides their memory and descriptors. Mostly from outside; one batch of calls for each process and
- * one small batch for each thread are run inside. Tracer thread only.
+ * Captures what stopped processes are besides their memory and descriptors. Mostly from outside; one batch of calls is run inside for each process, and a
+ * small one for each of its other threads: those of several processes, and of several threads, at the same time. Tracer thread only.
  */
 final class ProcessStateCapture {
 
@@ -38,23 +43,89 @@ final class ProcessStateCapture {
 
   /** @param parent the container's number of the parent, 0 for the first process */
   process_state capture(ProcessContext process, int parent) {
-    try {
-      return captureOf(process, parent);
-    } catch (IOException e) {
-      throw new CheckpointException("process " + process.pid() + " ended while its state was being captured", e);
+    try (var together = new Together(1)) {
+      var asked = ask(process, parent, together);
+      together.finish();
+      return asked.answered();
     }
   }
 
-  private process_state captureOf(ProcessContext process, int parent) throws IOException {
+  /**
+   * Makes a process answer what only it can, and its threads.
+   *
+   * @param parent the container's number of the parent, 0 for the first process
+   * @param together in which other processes answer
+   */
+  Asked ask(ProcessContext process, int parent, Together together) {
+    return new Asked(process, parent, together);
+  }
+
+  /** A process that is being asked. */
+  final class Asked {
+    private final ProcessContext process;
+    private final int parent;
+    private final List<ThreadStateCapture.Asked> askedThreads = new ArrayList<>();
+    private final ProcessAttributes.Asked attributes;
+
+    private Asked(ProcessContext process, int parent, Together together) {
+      this.process = process;
+      this.parent = parent;
+      long sharedPending = signals(process);
+      var leader = process.leader();
+      var batch = leader.task().newBatch();
+      askedThreads.add(threads.ask(leader, sharedPending, batch));
+      attributes = ProcessAttributes.ask(batch);
+      together.add(leader.task(), batch);
+      if (process.threads().size() > 1) {
+        // The main thread's answers lie where the first lane is.
+        together.finish();
+        askOthers(sharedPending);
+      }
+    }
+
+    private void askOthers(long sharedPending) {
+      var stopped = process.leader().task() instanceof StoppedThread thread ? Optional.of(thread) : Optional.<StoppedThread>empty();
+      int lanes = stopped.map(StoppedThread::lanes).orElse(1);
+      try (var lane = new Together(lanes)) {
+        for (int i = 1; i < process.threads().size(); i++) {
+          var thread = process.threads().get(i);
+          int number = i % lanes;
+          var batch = stopped.map(any -> any.laneBatch(number)).orElseGet(thread.task()::newBatch);
+          askedThreads.add(threads.ask(thread, sharedPending, batch));
+          lane.add(thread.task(), batch);
+        }
+        lane.finish();
+      }
+    }
+
+    /** Everything, when its batches have run. */
+    process_state answered() {
+      try {
+        return state(this);
+      } catch (IOException e) {
+        throw new CheckpointException("process " + process.pid() + " ended while its state was being captured", e);
+      }
+    }
+
+    /** Where its heap ends; when its batches have run. */
+    long programBreak() {
+      return attributes.programBreak();
+    }
+  }
+
+  private process_state state(Asked asked) throws IOException {
+    var process = asked.process;
     Map<Integer, Integer> inside = new HashMap<>();
     process.threads().forEach(thread -> inside.put(thread.task().tid(), thread.nsTid()));
     IntUnaryOperator tidInside = tid -> inside.getOrDefault(tid, process.nsPid());
-    var state = process_state.newBuilder().setTree(place(process, parent)).setFs(FileSystemState.capture(process.pid()));
-    long sharedPending = signals(process);
-    for (ThreadContext thread : process.threads()) {
-      var core = threads.capture(thread, sharedPending);
+    var status = asked.askedThreads.getFirst().status();
+    var stat = TaskStat.ofProcess(process.pid());
+    var state = process_state.newBuilder().setTree(place(process, asked.parent, status, stat)).setFs(FileSystemState.capture(process.pid(), status));
+    for (var askedThread : asked.askedThreads) {
+      var thread = askedThread.thread();
+      var core = askedThread.answered();
       if (thread == process.leader()) {
-        core.setTc(ProcessAttributes.capture(process, tidInside)).setIds(ids(process.nsPid()));
+        core.setTc(asked.attributes.answered(process, stat, tidInside)).setIds(ids(process.nsPid()));
         if (process.ended().isPresent()) {
           state.addThreads(EndedMain.capture(process.ended().get().pid(), core.build()));
           core.clearTc().clearIds();
@@ -67,15 +138,14 @@ final class ProcessStateCapture {
     return state.build();
   }
 
-  private static pstree_entry place(ProcessContext process, int parent) throws IOException {
-    var status = TaskStatus.ofProcess(process.pid());
+  private static pstree_entry place(ProcessContext process, int parent, TaskStatus status, TaskStat stat) {
     var entry =
         pstree_entry.newBuilder()
             .setPid(process.nsPid())
             .setPpid(parent)
             .setPgid(status.innermost("NSpgid"))
             .setSid(status.innermost("NSsid"));
-    int terminal = TaskStat.ofProcess(process.pid()).pseudoTerminal();
+    int terminal = stat.pseudoTerminal();
     if (terminal != 0) {
       entry.setTerminal(terminal);
     }

@@ -7,6 +7,7 @@ import io.gantry.checkpoint.tracee.RemoteTask;
 import io.gantry.checkpoint.tracee.StoppedProcess;
 import io.gantry.checkpoint.tracee.StoppedThread;
 import io.gantry.checkpoint.tracee.StoppedTree;
+import io.gantry.checkpoint.tracee.Together;
 import io.gantry.checkpoint.tracee.ZombieProcess;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -27,13 +28,31 @@ public final class StateCapture {
    * @return processes with parents before their children, and the container's names; descriptors are for others to add
    */
   public static final_state.Builder capture(StoppedTree tree, long frozenAtNs) {
+    return capture(tree, frozenAtNs, new HashMap<>());
+  }
+
+  /**
+   * As above.
+   *
+   * @param breaks is told where the heap of each process ends, by its id as the host counts
+   */
+  public static final_state.Builder capture(StoppedTree tree, long frozenAtNs, Map<Integer, Long> breaks) {
     Map<Integer, Integer> inside = new HashMap<>();
     tree.processes().forEach(process -> inside.put(process.processId(), process.nsPid()));
     var capture = new ProcessStateCapture(frozenAtNs);
     var state = final_state.newBuilder();
     var processes = parentsFirst(tree);
-    for (StoppedProcess process : processes) {
-      var captured = capture.capture(context(process), inside.getOrDefault(process.parentPid(), 0));
+    var asked = new ArrayList<ProcessStateCapture.Asked>(processes.size());
+    try (var together = new Together(Together.USUALLY)) {
+      for (StoppedProcess process : processes) {
+        asked.add(capture.ask(context(process), inside.getOrDefault(process.parentPid(), 0), together));
+      }
+      together.finish();
+    }
+    for (int i = 0; i < processes.size(); i++) {
+      var process = processes.get(i);
+      var captured = asked.get(i).answered();
+      breaks.put(process.pid(), asked.get(i).programBreak());
       var parent = tree.process(process.parentPid());
       if (process.groupStopSignal() != 0 && parent.isPresent() && JobReports.isTold(parent.get().anyThread(), process.nsPid())) {
         captured = JobReports.markTold(captured);
@@ -106,8 +125,8 @@ public final class StateCapture {
         thread.registers().toArray(),
         thread.xsave(),
         thread.signalMask(),
-        thread.pendingSignals(),
+        thread::pendingSignals,
         thread.rseqConfiguration(),
-        thread.blockedSinceNs());
+        thread::blockedSinceNs);
   }
 }

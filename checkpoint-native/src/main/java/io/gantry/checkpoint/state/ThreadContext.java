@@ -4,6 +4,8 @@ import io.gantry.checkpoint.linux.Ptrace;
 import io.gantry.checkpoint.tracee.RemoteTask;
 import java.util.List;
 import java.util.OptionalLong;
+import java.util.function.LongFunction;
+import java.util.function.Supplier;
 
 /**
  * What a stopped thread is, as far as ptrace can tell.
@@ -15,7 +17,8 @@ import java.util.OptionalLong;
  * @param signalMask blocked signals, bit n−1 for signal n
  * @param pending {@code siginfo_t}s of the thread's own pending signals, in order
  * @param rseq its registration
- * @param blockedSinceNs since when ({@link System#nanoTime}) it has been in the call in which it was stopped; empty when unknown
+ * @param blockedSinceNs since when ({@link System#nanoTime}) it has been in the call in which it was stopped, for who knows how often it has gone to sleep
+ *     ({@code voluntary_ctxt_switches}) before anything was run in it; empty when unknown
  */
 record ThreadContext(
     RemoteTask task,
@@ -23,9 +26,9 @@ record ThreadContext(
     long[] registers,
     byte[] xsave,
     long signalMask,
-    List<byte[]> pending,
+    Supplier<List<byte[]>> pending,
     Ptrace.RseqConfiguration rseq,
-    OptionalLong blockedSinceNs) {
+    LongFunction<OptionalLong> blockedSinceNs) {
   /** Asks the kernel; the thread is in a ptrace stop of the calling thread's. */
   static ThreadContext read(RemoteTask task, int nsTid) {
     int tid = task.tid();
@@ -35,8 +38,8 @@ record ThreadContext(
         Ptrace.registers(tid),
         Ptrace.xsave(tid),
         Ptrace.signalMask(tid),
-        Ptrace.pendingSignals(tid, false),
+        () -> Ptrace.pendingSignals(tid, false),
         Ptrace.rseqConfiguration(tid),
-        OptionalLong.empty());
+        switches -> OptionalLong.empty());
   }
 }

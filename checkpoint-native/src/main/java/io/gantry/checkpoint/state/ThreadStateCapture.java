@@ -3,26 +3,33 @@ package io.gantry.checkpoint.state;
 import com.google.protobuf.ByteString;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.core_entry;
+import io.gantry.checkpoint.image.creds_entry;
 import io.gantry.checkpoint.image.rseq_entry;
 import io.gantry.checkpoint.image.siginfo_entry;
 import io.gantry.checkpoint.image.signal_queue_entry;
 import io.gantry.checkpoint.image.thread_core_entry;
 import io.gantry.checkpoint.image.thread_info_x86;
 import io.gantry.checkpoint.image.thread_sas_entry;
+import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.RobustList;
 import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.procfs.TaskStatus;
+import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.TimedWaits;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.NoSuchFileException;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 
-/** Captures what belongs to one thread: from outside what can be seen from outside, and five calls in one batch for the rest. */
+/**
+ * Captures what belongs to one thread: from outside what can be seen from outside, and a dozen calls in one batch for the rest, which may run while others
+ * are being asked.
+ */
 final class ThreadStateCapture {
   private static final int PR_GET_PDEATHSIG = 2;
   private static final int PR_GET_SECUREBITS = 27;
@@ -37,6 +44,14 @@ final class ThreadStateCapture {
   private final long frozenAtNs;
   private final SeccompFilters filters = new SeccompFilters();
 
+  /** Fields of the status file that {@link Credentials} are made of. */
+  private static final List<String> CREDENTIALS = List.of("Uid", "Gid", "Groups", "NoNewPrivs", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb");
+
+  /** Those of the thread before, which those of the next are likely to be equal to. */
+  private Optional<KnownCredentials> lastCredentials = Optional.empty();
+
+  private record KnownCredentials(TaskStatus status, long securebits, creds_entry entry) {}
+
   /** @param allCpus the affinity of who may run everywhere; @param frozenAtNs when the container was stopped, {@link System#nanoTime} */
   ThreadStateCapture(byte[] allCpus, long frozenAtNs) {
     this.allCpus = allCpus;
@@ -48,51 +63,99 @@ final class ThreadStateCapture {
     return filters;
   }
 
-  /** @param sharedPending signals pending for the whole process, which this thread might be the one to take */
-  core_entry.Builder capture(ThreadContext thread, long sharedPending) {
+  /**
+   * Looks at what can be seen from outside, and adds the questions that only the thread itself can answer.
+   *
+   * @param sharedPending signals pending for the whole process, which this thread might be the one to take
+   * @param batch to be run in the thread, in which nothing was run before
+   */
+  Asked ask(ThreadContext thread, long sharedPending, CallBatch batch) {
     try {
-      return captureOf(thread, sharedPending);
+      return new Asked(thread, sharedPending, batch);
     } catch (NoSuchFileException e) {
       throw new CheckpointException("thread " + thread.task().tid() + " of process " + thread.task().pid() + " was killed", e);
     }
   }
 
-  private core_entry.Builder captureOf(ThreadContext thread, long sharedPending) throws NoSuchFileException {
-    var task = thread.task();
-    var status = TaskStatus.ofThread(task.pid(), task.tid());
-    var continuation = continuation(thread, sharedPending, status);
-    var robust = RobustList.of(task.tid());
-    var batch = task.newBatch();
-    long tidAddressAt = batch.reserve(8);
-    long stackAt = batch.reserve(STACK_T_BYTES);
-    long deathSignalAt = batch.reserve(4);
-    batch.call("prctl(PR_GET_TID_ADDRESS)", SyscallNumber.PRCTL, PR_GET_TID_ADDRESS, tidAddressAt);
-    batch.call("sigaltstack", SyscallNumber.SIGALTSTACK, 0, stackAt);
-    batch.call("prctl(PR_GET_PDEATHSIG)", SyscallNumber.PRCTL, PR_GET_PDEATHSIG, deathSignalAt);
-    var slack = batch.call("prctl(PR_GET_TIMERSLACK)", SyscallNumber.PRCTL, PR_GET_TIMERSLACK);
-    var securebits = batch.call("prctl(PR_GET_SECUREBITS)", SyscallNumber.PRCTL, PR_GET_SECUREBITS);
-    var attributes = ThreadAttributes.ask(batch);
-    task.run(batch);
+  /** A thread that is being asked. */
+  final class Asked {
+    private final ThreadContext thread;
+    private final CallBatch batch;
+    private final TaskStatus status;
+    private final InterruptedCall.Continuation continuation;
+    private final List<byte[]> pending;
+    private final long tidAddressAt;
+    private final long stackAt;
+    private final long deathSignalAt;
+    private final CallBatch.Call slack;
+    private final CallBatch.Call securebits;
+    private final ThreadAttributes attributes;
 
+    private Asked(ThreadContext thread, long sharedPending, CallBatch batch) throws NoSuchFileException {
+      this.thread = thread;
+      this.batch = batch;
+      status = TaskStatus.ofThread(thread.task().pid(), thread.task().tid());
+      continuation = continuation(thread, sharedPending, status);
+      pending = status.set("SigPnd") == 0 ? List.of() : thread.pending().get();
+      tidAddressAt = batch.reserve(8);
+      stackAt = batch.reserve(STACK_T_BYTES);
+      deathSignalAt = batch.reserve(4);
+      batch.call("prctl(PR_GET_TID_ADDRESS)", SyscallNumber.PRCTL, PR_GET_TID_ADDRESS, tidAddressAt);
+      batch.call("sigaltstack", SyscallNumber.SIGALTSTACK, 0, stackAt);
+      batch.call("prctl(PR_GET_PDEATHSIG)", SyscallNumber.PRCTL, PR_GET_PDEATHSIG, deathSignalAt);
+      slack = batch.call("prctl(PR_GET_TIMERSLACK)", SyscallNumber.PRCTL, PR_GET_TIMERSLACK);
+      securebits = batch.call("prctl(PR_GET_SECUREBITS)", SyscallNumber.PRCTL, PR_GET_SECUREBITS);
+      attributes = ThreadAttributes.ask(batch);
+    }
+
+    ThreadContext thread() {
+      return thread;
+    }
+
+    /** Before anything was run in it. */
+    TaskStatus status() {
+      return status;
+    }
+
+    /** Everything, when the batch has run. */
+    core_entry.Builder answered() {
+      return ThreadStateCapture.this.answered(this);
+    }
+  }
+
+  private creds_entry credentials(TaskStatus status, long securebits) {
+    var known = lastCredentials.filter(last -> last.securebits() == securebits && last.status().sameFields(status, CREDENTIALS));
+    if (known.isEmpty()) {
+      known = Optional.of(new KnownCredentials(status, securebits, Credentials.capture(status, (int) securebits)));
+      lastCredentials = known;
+    }
+    return known.get().entry();
+  }
+
+  private core_entry.Builder answered(Asked asked) {
+    var thread = asked.thread;
+    var task = thread.task();
+    var batch = asked.batch;
+    var robust = RobustList.of(task.tid());
     byte[] scheduling = Scheduling.attributes(task.tid());
     var schedulingFields = ByteBuffer.wrap(scheduling).order(ByteOrder.LITTLE_ENDIAN);
     var core =
         thread_core_entry.newBuilder()
             .setFutexRla(robust.head())
             .setFutexRlaLen((int) robust.length())
-            .setSchedNice(Scheduling.nice(task.tid()))
+            .setSchedNice(Scheduling.hasNice(scheduling) ? schedulingFields.getInt(Scheduling.NICE_AT) : Scheduling.nice(task.tid()))
             .setSchedPolicy(schedulingFields.getInt(Scheduling.POLICY_AT))
             .setSchedPrio(schedulingFields.getInt(Scheduling.PRIORITY_AT))
             .setSchedAttr(ByteString.copyFrom(scheduling))
             .setIoPriority(Scheduling.ioPriority(task.tid()))
             .setBlkSigset(thread.signalMask())
-            .setSas(alternateStack(batch.read(stackAt, STACK_T_BYTES)))
-            .setPdeathSig(littleEndian(batch.read(deathSignalAt, 4)).getInt(0))
-            .setSignalsP(queue(thread.pending()))
-            .setCreds(Credentials.capture(status, (int) securebits.result()))
-            .setComm(status.text("Name"))
-            .setTimerSlackNs(slack.result());
-    attributes.record(core);
+            .setSas(alternateStack(batch.read(asked.stackAt, STACK_T_BYTES)))
+            .setPdeathSig(littleEndian(batch.read(asked.deathSignalAt, 4)).getInt(0))
+            .setSignalsP(queue(asked.pending))
+            .setCreds(credentials(asked.status, asked.securebits.result()))
+            .setComm(asked.status.text("Name"))
+            .setTimerSlackNs(asked.slack.result());
+    asked.attributes.record(core);
     byte[] affinity = Scheduling.affinity(task.tid());
     if (!java.util.Arrays.equals(affinity, allCpus)) {
       core.setAffinity(ByteString.copyFrom(affinity));
@@ -104,14 +167,14 @@ final class ThreadStateCapture {
               .setRseqAbiSize(thread.rseq().size())
               .setSignature(thread.rseq().signature()));
     }
-    filters.capture(task, status, core);
-    continuation.call().ifPresent(core::setInterruptedCall);
+    filters.capture(task, asked.status, core);
+    asked.continuation.call().ifPresent(core::setInterruptedCall);
     return core_entry.newBuilder()
         .setMtype(core_entry.march.X86_64)
         .setThreadInfo(
             thread_info_x86.newBuilder()
-                .setClearTidAddr(littleEndian(batch.read(tidAddressAt, 8)).getLong(0))
-                .setGpregs(RegisterSet.toEntry(continuation.registers()))
+                .setClearTidAddr(littleEndian(batch.read(asked.tidAddressAt, 8)).getLong(0))
+                .setGpregs(RegisterSet.toEntry(asked.continuation.registers()))
                 .setFpregs(XsaveArea.toEntry(thread.xsave())))
         .setThreadCore(core);
   }
@@ -119,12 +182,13 @@ final class ThreadStateCapture {
   private InterruptedCall.Continuation continuation(ThreadContext thread, long sharedPending, TaskStatus status) {
     int pid = thread.task().pid();
     long[] registers = thread.registers();
-    long ready = (status.set("SigPnd") | sharedPending) & ~thread.signalMask();
-    boolean signalWaits = (ready & ~status.set("SigIgn")) != 0;
-    var waited = thread.blockedSinceNs();
+    // Asked only where it counts: this is done for each of thousands of threads.
+    boolean signalWaits = registers[RegisterSet.AX] == -Errno.EINTR && signalWaits(thread, sharedPending, status);
+    boolean replaced = registers[RegisterSet.AX] == InterruptedCall.RESTART_BLOCK && (int) registers[RegisterSet.ORIG_AX] == SyscallNumber.RESTART_SYSCALL;
+    var waited = thread.blockedSinceNs().apply(status.voluntarySwitches());
     return InterruptedCall.of(
         registers,
-        registers[RegisterSet.AX] == InterruptedCall.RESTART_BLOCK ? instructions(pid, registers[RegisterSet.IP]) : new byte[0],
+        replaced ? instructions(pid, registers[RegisterSet.IP]) : new byte[0],
         TimedWaits.find(thread.task().tid(), registers),
         frozenAtNs,
         waited.isPresent() ? OptionalLong.of(Math.max(0, frozenAtNs - waited.getAsLong())) : waited,
@@ -133,6 +197,11 @@ final class ThreadStateCapture {
           var timespec = littleEndian(ProcessVm.read(pid, address, 16));
           return Math.addExact(Math.multiplyExact(timespec.getLong(0), 1_000_000_000L), timespec.getLong(8));
         });
+  }
+
+  private static boolean signalWaits(ThreadContext thread, long sharedPending, TaskStatus status) {
+    long ready = (status.set("SigPnd") | sharedPending) & ~thread.signalMask();
+    return (ready & ~status.set("SigIgn")) != 0;
   }
 
   private static byte[] instructions(int pid, long instructionPointer) {

@@ -2,8 +2,10 @@ package io.gantry.checkpoint.tracee;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -13,7 +15,7 @@ import java.util.List;
  * A list of system calls that a stopped task is made to run in one go, together with the memory they point into.
  *
  * <p>Layout of the scratch memory, from its first byte: a table of entries (see the constants), then data that grows upwards
- * from {@link #dataOffset}. Nothing here touches the kernel; {@link RemoteTask#run} does.
+ * from {@link #dataOffset}. {@link RemoteTask#run} puts it there.
  *
  * <p>Not thread-safe; belongs to the tracer thread that made it.
  */
@@ -160,6 +162,13 @@ public final class CallBatch {
   /** Takes the data, as the calls left it. */
   void takeData(byte[] from) {
     System.arraycopy(from, 0, data, 0, dataUsed);
+  }
+
+  /** Takes results and data out of the process in which the calls were made, which stands still. */
+  void takeAnswers(int pid) {
+    byte[][] both = ProcessVm.read(pid, address, tableUsed(), address + dataOffset(), dataUsed);
+    takeResults(ByteBuffer.wrap(both[0]).order(ByteOrder.LITTLE_ENDIAN));
+    System.arraycopy(both[1], 0, data, 0, dataUsed);
   }
 
   /** Throws when a required call failed, with its name and the kernel's answer. */

@@ -13,11 +13,22 @@ import java.util.Optional;
  * for the code, and a stretch of stack that nobody uses for frame, table and data. No mapping is added, so the address space looks
  * the same at every instant, and an agent that dies leaves nothing but bytes that nobody reads.
  *
+ * <p>The stretch can be cut into lanes, each with a frame, a table and data of its own and the room that a frame needs below it, so that several threads run
+ * short batches at the same time.
+ *
  * <p>Belongs to the tracer thread; the whole process, or at least the thread that runs, is stopped.
  */
 final class InjectionSite {
   static final int CALLS_MAX = 96;
   static final int DATA_MAX = 8 * 1024;
+
+  /** What a lane has: enough for what a thread is asked. */
+  static final int LANE_CALLS_MAX = 24;
+
+  static final int LANE_DATA_MAX = 1024;
+
+  /** One is on its way while the tracer prepares the next and reads the answers of the one before; more would only take more of the stack. */
+  private static final int LANES_WANTED = 4;
 
   /** Below the frame: room for a handler's own frame, should a signal come after the agent's death and before the frame is used. */
   private static final int SPARE = 8 * 1024;
@@ -31,7 +42,8 @@ final class InjectionSite {
   private final long area;
   private final byte[] saved;
   private final long frame;
-  private final int xsaveBytes;
+  private final int frameBytes;
+  private final int laneBytes;
   private boolean installed;
 
   private InjectionSite(int pid, long code, long area, byte[] saved, int xsaveBytes) {
@@ -40,7 +52,17 @@ final class InjectionSite {
     this.area = area;
     this.saved = saved;
     this.frame = area + SPARE;
-    this.xsaveBytes = xsaveBytes;
+    this.frameBytes = frameBytes(xsaveBytes);
+    this.laneBytes = laneBytes(xsaveBytes);
+  }
+
+  /** Frame and XSAVE area with its end mark, up to the entry that ends a batch. */
+  private static int frameBytes(int xsaveBytes) {
+    return SignalFrame.XSAVE + xsaveBytes + 4 + 63 & ~63;
+  }
+
+  private static int laneBytes(int xsaveBytes) {
+    return SPARE + frameBytes(xsaveBytes) + (LANE_CALLS_MAX + 1) * CallBatch.ENTRY_BYTES + LANE_DATA_MAX + 63 & ~63;
   }
 
   /**
@@ -61,7 +83,12 @@ final class InjectionSite {
     int size = Math.ceilDiv(SPARE + SignalFrame.XSAVE + xsaveBytes + 64 + (CALLS_MAX + 1) * CallBatch.ENTRY_BYTES + DATA_MAX, PAGE) * PAGE;
     long area = 0;
     var stack = mappings.stream().filter(m -> m.name().equals(Mapping.STACK)).findFirst();
-    if (stack.isPresent()) {
+    int several = Math.ceilDiv(LANES_WANTED * laneBytes(xsaveBytes), PAGE) * PAGE;
+    if (stack.isPresent() && several > size && thread.process().threads().size() > 1) {
+      area = lowEnd(pid, stack.get(), several, leader);
+      size = area == 0 ? size : several;
+    }
+    if (stack.isPresent() && area == 0) {
       area = lowEnd(pid, stack.get(), size, leader);
     }
     if (area == 0) {
@@ -169,22 +196,33 @@ final class InjectionSite {
     return new CallBatch(table(), CALLS_MAX, DATA_MAX);
   }
 
+  /** How many lanes there are, at least one. */
+  int lanes() {
+    return Math.max(1, saved.length / laneBytes);
+  }
+
+  /** A short batch that may run while those of other lanes do. @param lane 0 to {@link #lanes} − 1; where the first one is, other batches are as well */
+  CallBatch laneBatch(int lane) {
+    return new CallBatch(table() + (long) lane * laneBytes, LANE_CALLS_MAX, LANE_DATA_MAX);
+  }
+
   /** Address of the code. */
   long code() {
     return code;
   }
 
-  long frame() {
-    return frame;
+  /** The frame of a batch. @param batch its address */
+  long frame(long batch) {
+    return endEntry(batch) - frameBytes;
   }
 
-  /** The entry with the {@code tgkill} that ends every batch. */
-  long endEntry() {
-    return frame + (SignalFrame.XSAVE + xsaveBytes + 4 + 63 & ~63);
+  /** The entry with the {@code tgkill} that ends a batch. @param batch its address */
+  long endEntry(long batch) {
+    return batch - CallBatch.ENTRY_BYTES;
   }
 
   private long table() {
-    return endEntry() + CallBatch.ENTRY_BYTES;
+    return frame + frameBytes + CallBatch.ENTRY_BYTES;
   }
 
   /** Takes code and data out again. {@code tid}: any stopped thread of the process. */

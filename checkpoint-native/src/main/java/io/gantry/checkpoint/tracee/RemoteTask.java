@@ -8,7 +8,7 @@ public interface RemoteTask {
   /** Thread id as the host counts. */
   int tid();
 
-  /** A new, empty batch for this task; a stub's takes at least 512 calls and 128 KiB, a captured process's at least 80 calls and 4 KiB. */
+  /** A new, empty batch for this task; a stub's takes at least 512 calls and 128 KiB, a captured process's at least 96 calls and 4 KiB. */
   CallBatch newBatch();
 
   /**

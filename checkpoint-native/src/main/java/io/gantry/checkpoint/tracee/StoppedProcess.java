@@ -17,6 +17,7 @@ public final class StoppedProcess {
   private final TaskStatus status;
   private final List<StoppedThread> threads = new ArrayList<>();
   private Optional<InjectionSite> site = Optional.empty();
+  private int runs;
 
   StoppedProcess(int pid, TaskStatus status) {
     this.pid = pid;
@@ -75,6 +76,15 @@ public final class StoppedProcess {
   /** {@code siginfo_t}s of signals pending for the whole process, in the order of their queue. */
   public List<byte[]> pendingSignals() {
     return Ptrace.pendingSignals(anyThread().tid(), true);
+  }
+
+  /** How often calls were run in this process since it was stopped, in whichever thread: each time costs two changes of context. */
+  public int runs() {
+    return runs;
+  }
+
+  void countRun() {
+    runs++;
   }
 
   InjectionSite site(StoppedThread thread) {

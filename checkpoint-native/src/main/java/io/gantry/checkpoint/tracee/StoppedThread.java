@@ -22,7 +22,7 @@ import java.util.Set;
  * <p>{@link #run} is shaped like a signal, so that the program survives the agent's death at any instant: registers first (they
  * point to a complete {@code rt_sigframe}), then the signal mask; and afterwards the mask first, then the registers.
  */
-public final class StoppedThread implements RemoteTask, AutoCloseable {
+public final class StoppedThread implements StartedTask, AutoCloseable {
   private static final long RUN_MAX_NS = Duration.ofSeconds(10).toNanos();
   private static final long INTERRUPT_MAX_NS = Duration.ofSeconds(2).toNanos();
 
@@ -34,29 +34,36 @@ public final class StoppedThread implements RemoteTask, AutoCloseable {
 
   private static final long CODE_SELECTOR_64 = 0x33;
 
+
   private final StoppedProcess process;
   private final int tid;
   private final int nsTid;
   private final int groupStopSignal;
   private final Ptrace.RseqConfiguration rseq;
+  /** What was seen of it before the stop, until it is known whether that still holds. */
+  private Optional<WaitObservation> observation = Optional.empty();
+
   private OptionalLong blockedSinceNs = OptionalLong.empty();
   private Registers registers;
   private byte[] xsave;
   private OptionalLong signalMask = OptionalLong.empty();
   private Optional<StoppedTree> alone = Optional.empty();
 
-  StoppedThread(StoppedProcess process, int tid, int nsTid, int groupStopSignal) {
+  /**
+   * @param rseqSection the critical section that it has announced, from {@link Rseq#sections}, or 0
+   */
+  StoppedThread(StoppedProcess process, int tid, int nsTid, int groupStopSignal, Ptrace.RseqConfiguration rseq, long rseqSection) {
     this.process = process;
     this.tid = tid;
     this.nsTid = nsTid;
     this.groupStopSignal = groupStopSignal;
     registers = Registers.read(tid);
-    rseq = Ptrace.rseqConfiguration(tid);
+    this.rseq = rseq;
     if (registers.get(Registers.CS) != CODE_SELECTOR_64) {
       throw new CheckpointException(
           "thread " + tid + " of process " + process.pid() + " runs 32-bit code, which Gantry cannot carry; use a 64-bit program");
     }
-    long continueAt = Rseq.continueAt(process.pid(), rseq, registers.instructionPointer());
+    long continueAt = Rseq.continueAt(process.pid(), rseqSection, registers.instructionPointer());
     if (continueAt != registers.instructionPointer()) {
       setRegisters(registers.with(Registers.RIP, continueAt));
     }
@@ -165,16 +172,72 @@ public final class StoppedThread implements RemoteTask, AutoCloseable {
    * that were seen before the stop and not left since.
    */
   public OptionalLong blockedSinceNs() {
+    if (observation.isPresent()) {
+      blockedSinceNs = observation.get().confirm(this);
+      observation = Optional.empty();
+    }
     return blockedSinceNs;
   }
 
-  void blockedSinceNs(OptionalLong since) {
-    blockedSinceNs = since;
+  /**
+   * The same, for who has just read how often the thread has gone to sleep: that saves reading it once more.
+   *
+   * @param switches {@code voluntary_ctxt_switches} of its status file; nothing counts that was read after calls were run in the thread
+   */
+  public OptionalLong blockedSinceNs(long switches) {
+    if (observation.isPresent()) {
+      blockedSinceNs = observation.get().confirm(this, switches);
+      observation = Optional.empty();
+    }
+    return blockedSinceNs;
+  }
+
+  void seenWaiting(WaitObservation before) {
+    observation = Optional.of(before);
   }
 
   @Override
   public CallBatch newBatch() {
     return process.site(this).newBatch();
+  }
+
+  /** How many threads of this process can run a batch of a lane at once. */
+  public int lanes() {
+    return process.site(this).lanes();
+  }
+
+  /**
+   * A batch for {@link Together}, which may run in one thread of this process while batches of other lanes run in others; nothing else runs in the process
+   * meanwhile.
+   *
+   * @param lane 0 to {@link #lanes} − 1
+   * @return takes at least 24 calls and 1 KiB
+   */
+  public CallBatch laneBatch(int lane) {
+    return process.site(this).laneBatch(lane);
+  }
+
+  @Override
+  public void start(CallBatch batch) {
+    int signal = process.meetingSignal(signalMask());
+    try {
+      begin(process.site(this), batch, new long[] {process.nsPid(), nsTid, signal});
+      Ptrace.cont(tid, 0);
+    } catch (RuntimeException failed) {
+      putBack();
+      throw failed;
+    }
+  }
+
+  @Override
+  public void complete(CallBatch batch) {
+    try {
+      awaitMeeting(process.meetingSignal(signalMask()));
+    } finally {
+      putBack();
+    }
+    batch.takeAnswers(pid());
+    batch.requireSuccess("process " + pid());
   }
 
   @Override
@@ -208,10 +271,7 @@ public final class StoppedThread implements RemoteTask, AutoCloseable {
     } finally {
       putBack();
     }
-    batch.takeResults(ByteBuffer.wrap(ProcessVm.read(pid(), batch.address(), batch.tableUsed())).order(ByteOrder.LITTLE_ENDIAN));
-    if (batch.dataUsed() > 0) {
-      batch.takeData(ProcessVm.read(pid(), batch.address() + batch.dataOffset(), batch.dataUsed()));
-    }
+    batch.takeAnswers(pid());
     if (failed != null) {
       throw failed;
     }
@@ -225,14 +285,17 @@ public final class StoppedThread implements RemoteTask, AutoCloseable {
   }
 
   private void begin(InjectionSite site, CallBatch batch, long[] meeting) {
+    // Before anything runs in the thread, which counts as another time that it slept.
+    blockedSinceNs();
+    process.countRun();
     prepare(site, batch, meeting);
     registers
         .with(Registers.RIP, site.code())
-        .with(Registers.RSP, site.frame() + 8)
+        .with(Registers.RSP, site.frame(batch.address()) + 8)
         .with(Registers.RBX, batch.address())
         .with(Registers.R14, batch.address())
         .with(Registers.R12, batch.size())
-        .with(Registers.R15, site.endEntry())
+        .with(Registers.R15, site.endEntry(batch.address()))
         .with(Registers.EFLAGS, PLAIN_EFLAGS)
         .with(Registers.ORIG_RAX, -1)
         .write(tid);
@@ -240,24 +303,26 @@ public final class StoppedThread implements RemoteTask, AutoCloseable {
   }
 
   private void prepare(InjectionSite site, CallBatch batch, long[] meeting) {
-    byte[] bytes = new byte[(int) (batch.address() - site.frame()) + batch.tableUsed()];
+    long frame = site.frame(batch.address());
+    int tableAt = (int) (batch.address() - frame);
+    byte[] bytes = new byte[tableAt + batch.tableUsed()];
     var out = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
-    SignalFrame.put(out, site.frame(), registers, signalMask(), area());
-    out.position((int) (site.endEntry() - site.frame()));
+    SignalFrame.put(out, frame, registers, signalMask(), area());
+    out.position((int) (site.endEntry(batch.address()) - frame));
     out.putLong(SyscallNumber.TGKILL).putLong(0).putLong(meeting[0]).putLong(meeting[1]).putLong(meeting[2]);
-    out.position((int) (batch.address() - site.frame()));
+    out.position(tableAt);
     batch.putTable(out, meeting);
-    ProcessVm.write(pid(), site.frame(), bytes, bytes.length);
-    if (batch.dataUsed() > 0) {
-      ProcessVm.write(pid(), batch.address() + batch.dataOffset(), batch.data(), batch.dataUsed());
-    }
+    ProcessVm.write(pid(), frame, bytes, batch.address() + batch.dataOffset(), batch.data(), batch.dataUsed());
   }
 
   private void resumeUntilMeeting(int signal) {
+    Ptrace.cont(tid, 0);
+    awaitMeeting(signal);
+  }
+
+  private void awaitMeeting(int signal) {
     long end = System.nanoTime() + RUN_MAX_NS;
-    int deliver = 0;
     while (true) {
-      Ptrace.cont(tid, deliver);
       int status = StopWait.await(tid, end);
       if (status == Wait.NOTHING) {
         interrupt();
@@ -267,19 +332,20 @@ public final class StoppedThread implements RemoteTask, AutoCloseable {
       if (!Wait.stopped(status)) {
         throw ended();
       }
-      deliver = 0;
       int stop = Wait.stopSignal(status);
       if (Wait.event(status) != 0) {
-        continue; // a trap that was still due from an earlier stop of the process
+        Ptrace.cont(tid, 0); // a trap that was still due from an earlier stop of the process
+        continue;
       }
       if (stop == signal) {
         if (isOurs(Ptrace.signalInfo(tid))) {
           return;
         }
-        continue; // someone else's, ignored by default
+        Ptrace.cont(tid, 0); // someone else's, ignored by default
+        continue;
       }
       if (stop == Signals.SIGSTOP) {
-        deliver = stop; // cannot be blocked; the process will stand still when we let go of it
+        Ptrace.cont(tid, stop); // cannot be blocked; the process will stand still when we let go of it
         continue;
       }
       throw new CheckpointException(

@@ -18,11 +18,14 @@ public final class StoppedTree implements AutoCloseable {
   private static final long END_MAX_NS = Duration.ofSeconds(2).toNanos();
 
   private final List<StoppedProcess> processes;
+  private final long firstStopNs;
   private Optional<List<ZombieProcess>> zombies = Optional.empty();
   private boolean released;
 
-  StoppedTree(List<StoppedProcess> processes) {
+  /** @param firstStopNs when the first of them was asked to stop, {@link System#nanoTime} */
+  StoppedTree(List<StoppedProcess> processes, long firstStopNs) {
     this.processes = processes;
+    this.firstStopNs = firstStopNs;
   }
 
   /**
@@ -43,6 +46,11 @@ public final class StoppedTree implements AutoCloseable {
   /** A process and its descendants as they are now, as the host counts; zombies may be among them. */
   public static Collection<Integer> processesOf(int rootPid) {
     return ProcessList.treeOf(rootPid).now();
+  }
+
+  /** When the first thread was asked to stop, as {@link System#nanoTime}: what was looked at before that, was looked at while everything ran. */
+  public long firstStopNs() {
+    return firstStopNs;
   }
 
   /** Living processes, in the order in which they were found. */

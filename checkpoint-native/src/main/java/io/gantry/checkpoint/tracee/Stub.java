@@ -16,6 +16,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.IntConsumer;
 import java.util.stream.Collectors;
 
@@ -260,6 +261,34 @@ public final class Stub extends StubTask {
    * @param vdsoSyscallAddress from {@link Vdso#systemCallAddress}, in the final layout
    */
   public void unmapBenchLast(long vdsoSyscallAddress) {
+    unmapBenchesLast(Map.of(this, vdsoSyscallAddress));
+  }
+
+  /**
+   * The same for several, which do it at the same time.
+   *
+   * @param vdsoSyscallAddresses for each of them
+   */
+  public static void unmapBenchesLast(Map<Stub, Long> vdsoSyscallAddresses) {
+    long end = System.nanoTime() + RUN_MAX_NS;
+    vdsoSyscallAddresses.forEach(Stub::beginUnmapping);
+    // In and out again. No single step: its trap would reset a signal disposition that has been restored already.
+    vdsoSyscallAddresses.keySet().forEach(stub -> {
+      stub.awaitSystemCallStop(end);
+      Ptrace.continueToSystemCall(stub.tid());
+    });
+    vdsoSyscallAddresses.keySet().forEach(stub -> {
+      stub.awaitSystemCallStop(end);
+      stub.endUnmapping();
+    });
+    for (var stub : vdsoSyscallAddresses.keySet()) {
+      while (Wait.event(stub.awaitStop(end)) != Ptrace.EVENT_STOP) {
+        Ptrace.cont(stub.tid(), 0);
+      }
+    }
+  }
+
+  private void beginUnmapping(long vdsoSyscallAddress) {
     Registers.read(tid())
         .with(Registers.RIP, vdsoSyscallAddress)
         .with(Registers.RAX, SyscallNumber.MUNMAP)
@@ -267,15 +296,20 @@ public final class Stub extends StubTask {
         .with(Registers.RSI, bench.bytes())
         .with(Registers.ORIG_RAX, -1)
         .write(tid());
-    long end = System.nanoTime() + RUN_MAX_NS;
-    // No single step: its trap would reset a signal disposition that has been restored already.
-    for (int stops = 0; stops < 2; ) {
-      Ptrace.continueToSystemCall(tid());
+    Ptrace.continueToSystemCall(tid());
+  }
+
+  private void awaitSystemCallStop(long end) {
+    while (true) {
       int status = awaitStop(end);
       if (Wait.event(status) == 0 && Wait.stopSignal(status) == Signals.SIGTRAP) {
-        stops++;
+        return;
       }
+      Ptrace.continueToSystemCall(tid());
     }
+  }
+
+  private void endUnmapping() {
     long result = Ptrace.registers(tid())[Registers.RAX];
     if (result != 0) {
       throw new KernelException("unmapping the bench of " + this, (int) -result);
@@ -283,9 +317,6 @@ public final class Stub extends StubTask {
     // On to a stop from which the kernel looks at restart codes; behind a system call's exit it would not.
     Ptrace.interrupt(tid());
     Ptrace.cont(tid(), 0);
-    while (Wait.event(awaitStop(end)) != Ptrace.EVENT_STOP) {
-      Ptrace.cont(tid(), 0);
-    }
   }
 
   @Override

@@ -14,7 +14,7 @@ import java.time.Duration;
  * A stopped thread of a stub. It dies with the agent (EXITKILL), so nothing in here has to survive that. Threads of one stub share its
  * bench and therefore run one at a time, but for those that {@link Together} gives a lane each. Tracer thread only.
  */
-public abstract sealed class StubTask implements RemoteTask permits Stub, StubThread {
+public abstract sealed class StubTask implements StartedTask permits Stub, StubThread {
   static final long RUN_MAX_NS = Duration.ofSeconds(30).toNanos();
 
   /** Cannot be blocked, ignored or caught, so it tells the tracer that a batch is done whatever signal state is set up already. */
@@ -85,13 +85,15 @@ public abstract sealed class StubTask implements RemoteTask permits Stub, StubTh
   }
 
   /** The first half of {@link #run}, for a batch without {@link CallBatch#meanwhile}: the task is on its way. */
-  final void start(CallBatch batch) {
+  @Override
+  public final void start(CallBatch batch) {
     begin(batch);
     Ptrace.cont(tid, 0);
   }
 
   /** The second half: waits for the end of the batch that was started. */
-  final void complete(CallBatch batch) {
+  @Override
+  public final void complete(CallBatch batch) {
     awaitMeeting();
     finish(batch);
     batch.requireSuccess("the stub of process " + stub().nsPid());
@@ -107,10 +109,7 @@ public abstract sealed class StubTask implements RemoteTask permits Stub, StubTh
     out.putLong(SyscallNumber.TGKILL).putLong(0).putLong(meeting[0]).putLong(meeting[1]).putLong(meeting[2]);
     out.position((int) (batch.address() - endEntry));
     batch.putTable(out, meeting);
-    ProcessVm.write(pid(), endEntry, bytes, bytes.length);
-    if (batch.dataUsed() > 0) {
-      ProcessVm.write(pid(), batch.address() + batch.dataOffset(), batch.data(), batch.dataUsed());
-    }
+    ProcessVm.write(pid(), endEntry, bytes, batch.address() + batch.dataOffset(), batch.data(), batch.dataUsed());
     fresh
         .with(Registers.RIP, bench.code())
         .with(Registers.RSP, bench.end())
@@ -123,10 +122,7 @@ public abstract sealed class StubTask implements RemoteTask permits Stub, StubTh
   }
 
   private void finish(CallBatch batch) {
-    takeResults(batch);
-    if (batch.dataUsed() > 0) {
-      batch.takeData(ProcessVm.read(pid(), batch.address() + batch.dataOffset(), batch.dataUsed()));
-    }
+    batch.takeAnswers(pid());
   }
 
   private void takeResults(CallBatch batch) {

@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * When waits end that we have interrupted and let go on. A wait with a relative time limit that is continued after a stop shows itself as
@@ -22,7 +23,10 @@ public final class TimedWaits {
   private static final int TIMER_ABSTIME = 1;
   private static final int FUTEX_COMMAND_MASK = 0x7f;
 
-  /** By thread as the host counts. Entries go when their time is over. */
+  private static final long CLEAR_EVERY_NS = 1_000_000_000;
+  private static final AtomicLong CLEARED_NS = new AtomicLong(System.nanoTime());
+
+  /** By thread as the host counts. Entries go some time after their time is over. */
   private static final Map<Integer, TimedWait> WAITS = new ConcurrentHashMap<>();
 
   private TimedWaits() {}
@@ -38,7 +42,11 @@ public final class TimedWaits {
   /** Remembers a wait that goes on in a thread with these registers. */
   public static void remember(int tid, int systemCall, long endNs, long[] registers) {
     long now = System.nanoTime();
-    WAITS.values().removeIf(wait -> wait.endNs() < now);
+    long last = CLEARED_NS.get();
+    // Looking through all of them for each of thousands of threads would cost more than they take.
+    if (now - last > CLEAR_EVERY_NS && CLEARED_NS.compareAndSet(last, now)) {
+      WAITS.values().removeIf(wait -> wait.endNs() < now);
+    }
     WAITS.put(tid, new TimedWait(systemCall, endNs, registers[Registers.RIP], registers[Registers.RSP]));
   }
 

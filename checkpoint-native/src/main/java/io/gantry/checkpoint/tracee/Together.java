@@ -5,14 +5,14 @@ import java.util.Queue;
 
 /**
  * Runs batches of several tasks at the same time: while one is on its way the tracer prepares the next, and a task that waits for a processor does
- * not hold up the others. What belongs to a captured program runs one after the other, and so does a batch that the tracer has a part in.
- * Tracer thread only.
+ * not hold up the others. A batch that the tracer has a part in runs by itself, when all before have ended. Tasks at the same time are of different processes,
+ * or their batches are of different lanes. Tracer thread only.
  */
-public final class Together {
+public final class Together implements AutoCloseable {
   /** Enough that nobody waits for the tracer on a host of many processors, and few enough that it soon sees how they ended. */
   public static final int USUALLY = 16;
 
-  private record Turn(StubTask task, CallBatch batch) {}
+  private record Turn(StartedTask task, CallBatch batch) {}
 
   private final Queue<Turn> running = new ArrayDeque<>();
   private final int most;
@@ -34,7 +34,8 @@ public final class Together {
     if (batch.size() == 0) {
       return;
     }
-    if (!(task instanceof StubTask stub) || batch.calls().stream().anyMatch(call -> call.meanwhile() != null)) {
+    if (!(task instanceof StartedTask started) || batch.calls().stream().anyMatch(call -> call.meanwhile() != null)) {
+      finish();
       task.run(batch);
       return;
     }
@@ -44,8 +45,8 @@ public final class Together {
     if (failed != null) {
       finish();
     }
-    stub.start(batch);
-    running.add(new Turn(stub, batch));
+    started.start(batch);
+    running.add(new Turn(started, batch));
   }
 
   /**
@@ -72,6 +73,14 @@ public final class Together {
       } else {
         failed.addSuppressed(thrown);
       }
+    }
+  }
+
+  /** Waits for those that are still on their way, so that nothing runs on by itself, whatever comes of them. For who may fail between {@link #add} and {@link #finish}. */
+  @Override
+  public void close() {
+    while (!running.isEmpty()) {
+      completeFirst();
     }
   }
 }

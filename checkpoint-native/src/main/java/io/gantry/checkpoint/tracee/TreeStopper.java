@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 
 /** Stops every thread of a changing set of processes: seize, interrupt, wait, and look again until nothing new appears. */
@@ -36,6 +37,9 @@ final class TreeStopper {
 
   /** How many threads have been let go on for a moment because a parent waits for them in {@code vfork}. */
   private int released;
+
+  /** When the first thread was asked to stop: until then all of them have been running. */
+  private OptionalLong firstStopNs = OptionalLong.empty();
 
   private final SchedulerClock clock = new SchedulerClock();
   private final Set<Integer> zombies = new HashSet<>();
@@ -113,6 +117,9 @@ final class TreeStopper {
     boolean found = false;
     for (var tracee : fresh) {
       found |= seize(tracee);
+    }
+    if (found && firstStopNs.isEmpty()) {
+      firstStopNs = OptionalLong.of(System.nanoTime());
     }
     for (var tracee : fresh) {
       Ptrace.interrupt(tracee.tid);
@@ -278,7 +285,7 @@ final class TreeStopper {
     }
     var processes = new LinkedHashMap<Integer, StoppedProcess>();
     threads.forEach((pid, tracees) -> processes.put(pid, collect(pid, tracees)));
-    return new StoppedTree(List.copyOf(processes.values()));
+    return new StoppedTree(List.copyOf(processes.values()), firstStopNs.orElse(startNs));
   }
 
   private StoppedProcess collect(int pid, List<Tracee> tracees) {
@@ -289,9 +296,13 @@ final class TreeStopper {
     int shown = mainStopped ? pid : tracees.getFirst().tid;
     var process = new StoppedProcess(shown, status);
     try (var namespace = PidNamespace.of(shown)) {
-      for (var tracee : tracees) {
-        var thread = new StoppedThread(process, tracee.tid, tidInside(namespace, shown, tracee.tid), tracee.groupStopSignal);
-        tracee.observation.ifPresent(observation -> thread.blockedSinceNs(observation.confirm(thread)));
+      var rseqs = tracees.stream().map(tracee -> Ptrace.rseqConfiguration(tracee.tid)).toList();
+      long[] sections = Rseq.sections(shown, rseqs);
+      for (int i = 0; i < tracees.size(); i++) {
+        var tracee = tracees.get(i);
+        var thread =
+            new StoppedThread(process, tracee.tid, tidInside(namespace, shown, tracee.tid), tracee.groupStopSignal, rseqs.get(i), sections[i]);
+        tracee.observation.ifPresent(thread::seenWaiting);
         process.add(thread);
       }
     }

@@ -47,13 +47,20 @@ record WaitObservation(long since, int systemCall, long switches) {
 
   /** After the stop: since when the thread has waited, if it still was in that very wait. */
   OptionalLong confirm(StoppedThread thread) {
-    if (thread.registers().systemCall() != systemCall) {
-      return OptionalLong.empty();
-    }
+    return SchedulerClock.Schedule.of(thread.pid() + "/task/" + thread.tid())
+        .map(now -> confirm(thread, now.voluntarySwitches()))
+        .orElse(OptionalLong.empty());
+  }
+
+  /**
+   * The same, for who knows already how often it has gone to sleep.
+   *
+   * @param switchesNow {@code voluntary_ctxt_switches} of its status file, in the stop
+   */
+  OptionalLong confirm(StoppedThread thread, long switchesNow) {
     // One more switch than observed: the stop. More: it had woken up and gone to sleep again.
-    return SchedulerClock.Schedule.of(thread.pid() + "/task/" + thread.tid()).filter(now -> now.voluntarySwitches() <= switches + 1).isPresent()
-        ? OptionalLong.of(since)
-        : OptionalLong.empty();
+    boolean same = thread.registers().systemCall() == systemCall && switchesNow <= switches + 1;
+    return same ? OptionalLong.of(since) : OptionalLong.empty();
   }
 
   /** Which argument limits the wait, or −1. */

@@ -5,13 +5,22 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.gantry.checkpoint.Finding;
 import io.gantry.checkpoint.RefusedException;
+import io.gantry.checkpoint.linux.DescriptorTable;
 import io.gantry.checkpoint.linux.Directory;
+import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.testing.Workload;
 import java.io.IOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.Pipe;
+import java.nio.channels.Selector;
 import java.nio.channels.ServerSocketChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.List;
 import org.awaitility.Awaitility;
@@ -160,6 +169,35 @@ class DescriptorSurveyTest {
                       .endsWith(" of process " + ProcessHandle.current().pid() + ")");
                 });
       }
+    }
+  }
+
+  /** It is asked for on the way through {@code /proc}, which leads to the open file and not to what has its name now. */
+  @Test
+  void theStatusOfADescriptorIsThatOfTheOpenFile(@TempDir Path directory) throws IOException {
+    var file = directory.resolve("file");
+    int self = (int) ProcessHandle.current().pid();
+    try (var content = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        var pipe = Pipe.open().sink();
+        var selector = Selector.open();
+        var socket = ServerSocketChannel.open();
+        var table = DescriptorTable.open(self)) {
+      content.write(ByteBuffer.wrap(new byte[77]));
+      Files.delete(file);
+      Files.writeString(file, "another");
+      assertThat(List.of(pipe.isOpen(), selector.isOpen(), socket.isOpen())).doesNotContain(false);
+      int removed = 0;
+      for (int fd : table.list()) {
+        // Others of this process may come and go; these do not.
+        if (Fd.fcntl(fd, Fd.F_GETFD, 0) >= 0) {
+          var found = table.status(fd);
+          var wanted = FileStatus.of(fd);
+          assertThat(List.of(found.device(), found.inode(), found.mode(), found.rawDevice()))
+              .isEqualTo(List.of(wanted.device(), wanted.inode(), wanted.mode(), wanted.rawDevice()));
+          removed += found.links() == 0 && found.size() == 77 ? 1 : 0;
+        }
+      }
+      assertThat(removed).isEqualTo(1);
     }
   }
 

@@ -4,13 +4,16 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.gantry.checkpoint.image.final_state;
 import io.gantry.checkpoint.image.process_state;
+import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.testing.Workload;
 import io.gantry.checkpoint.tracee.StoppedTree;
 import io.gantry.checkpoint.tracee.TracerThread;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -44,6 +47,44 @@ class StateCaptureTest {
       workload.awaitLine("ready", LIMIT);
       assertions.accept(capture(workload).getProcesses(0));
       assertThat(workload.alive()).isTrue();
+    }
+  }
+
+  /** Each time costs two changes of context while the container stands still. */
+  @Test
+  void eachThreadIsAskedOnce() {
+    try (var workload = Workload.start("threads", "40")) {
+      workload.awaitLine("rounds", LIMIT);
+      tracer.run(
+          () -> {
+            try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
+              var breaks = new HashMap<Integer, Long>();
+              var state = StateCapture.capture(tree, System.nanoTime(), breaks);
+              assertThat(state.getProcesses(0).getThreadsCount()).isEqualTo(41);
+              // The first process is asked for the host's name as well.
+              assertThat(tree.processes().getFirst().runs()).as("times that calls were run").isEqualTo(41 + 1);
+              long end = tree.processes().getFirst().anyThread().call("brk", SyscallNumber.BRK, 0);
+              assertThat(breaks).containsExactly(Map.entry(workload.pid(), end));
+            }
+          },
+          LIMIT);
+    }
+  }
+
+  /** What can be looked at while it runs is no part of the pause. */
+  @Test
+  void aStopBeginsWithTheFirstRequestToStop() {
+    try (var workload = Workload.start("waits", "100")) {
+      workload.awaitLine("ready", LIMIT);
+      tracer.run(
+          () -> {
+            long before = System.nanoTime();
+            try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
+              // In between every thread was looked at, which takes some calls of the system.
+              assertThat(tree.firstStopNs()).isBetween(before + 10_000, System.nanoTime());
+            }
+          },
+          LIMIT);
     }
   }
 

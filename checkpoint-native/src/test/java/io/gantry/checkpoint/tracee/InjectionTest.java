@@ -12,6 +12,7 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -219,6 +220,120 @@ class InjectionTest {
       }
       assertThat(workload.lines()).noneMatch(line -> line.startsWith("error"));
       assertThat(TaskStatus.read(Integer.toString(workload.pid())).orElseThrow().blocked()).isZero();
+    }
+  }
+
+  /** One thread waits for what another one does: they must be on their way at the same time. */
+  @Test
+  void threadsOfARunningProgramAnswerAtTheSameTime() {
+    try (var workload = Workload.start("threads", "50")) {
+      workload.awaitLine("rounds", LIMIT);
+      traced(
+          () -> {
+            try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
+              var process = tree.processes().getFirst();
+              var threads = process.threads();
+              int lanes = threads.getFirst().lanes();
+              assertThat(lanes).isGreaterThan(1);
+              int event = (int) threads.getFirst().call("eventfd2", SyscallNumber.EVENTFD2, 0, 0);
+              var waiting = threads.get(1).laneBatch(0);
+              long room = waiting.reserve(8);
+              var read = waiting.call("read", SyscallNumber.READ, event, room, 8);
+              var telling = threads.get(2).laneBatch(1);
+              telling.call("write", SyscallNumber.WRITE, event, telling.bytes(new byte[] {7, 0, 0, 0, 0, 0, 0, 0}), 8);
+              try (var together = new Together(lanes)) {
+                together.add(threads.get(1), waiting);
+                together.add(threads.get(2), telling);
+                together.finish();
+              }
+              assertThat(read.result()).isEqualTo(8);
+              assertThat(waiting.read(room, 1)).containsExactly(7);
+              threads.getFirst().call("close", SyscallNumber.CLOSE, event);
+
+              int before = process.runs();
+              var answers = new ArrayList<CallBatch.Call>();
+              try (var together = new Together(lanes)) {
+                for (int i = 0; i < threads.size(); i++) {
+                  var batch = threads.get(i).laneBatch(i % lanes);
+                  answers.add(batch.call("gettid", SyscallNumber.GETTID));
+                  together.add(threads.get(i), batch);
+                }
+                together.finish();
+              }
+              assertThat(answers).extracting(call -> (int) call.result()).isEqualTo(threads.stream().map(StoppedThread::nsTid).toList());
+              assertThat(process.runs() - before).as("times that calls were run").isEqualTo(threads.size());
+              for (var thread : threads) {
+                assertThat(Registers.read(thread.tid())).isEqualTo(thread.registers());
+              }
+            }
+          });
+      int lines = workload.lines().size();
+      workload.awaitLine(lines, line -> line.startsWith("rounds"), "more rounds", LIMIT);
+      assertThat(workload.lines()).noneMatch(line -> line.startsWith("bad"));
+    }
+  }
+
+  @Test
+  void whenAThreadsCallFailsTheOthersAreAsTheyWere() {
+    try (var workload = Workload.start("threads", "12")) {
+      workload.awaitLine("rounds", LIMIT);
+      traced(
+          () -> {
+            try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
+              var threads = tree.processes().getFirst().threads();
+              int lanes = threads.getFirst().lanes();
+              assertThatThrownBy(
+                      () -> {
+                        try (var together = new Together(lanes)) {
+                          for (int i = 0; i < threads.size(); i++) {
+                            var batch = threads.get(i).laneBatch(i % lanes);
+                            if (i == 5) {
+                              batch.call("closing descriptor 999", SyscallNumber.CLOSE, 999);
+                            }
+                            batch.call("gettid", SyscallNumber.GETTID);
+                            together.add(threads.get(i), batch);
+                          }
+                          together.finish();
+                        }
+                      })
+                  .hasMessageContaining("closing descriptor 999")
+                  .hasMessageContaining("EBADF");
+              for (var thread : threads) {
+                assertThat(Registers.read(thread.tid())).isEqualTo(thread.registers());
+                assertThat(thread.call("gettid", SyscallNumber.GETTID)).isEqualTo(thread.nsTid());
+              }
+            }
+          });
+      int lines = workload.lines().size();
+      workload.awaitLine(lines, line -> line.startsWith("rounds"), "more rounds", LIMIT);
+      assertThat(workload.lines()).noneMatch(line -> line.startsWith("bad"));
+    }
+  }
+
+  @Test
+  void theFrameOfEachLaneBringsItsThreadBack() {
+    try (var workload = Workload.start("threads", "8")) {
+      workload.awaitLine("rounds", LIMIT);
+      for (int i = 0; i < 20; i++) {
+        var abandoned = new TracerThread("tracer that dies");
+        abandoned.run(
+            () -> {
+              var threads = StoppedTree.stop(workload.pid(), LIMIT).processes().getFirst().threads();
+              for (int lane = 0; lane < threads.getFirst().lanes(); lane++) {
+                var batch = threads.get(1 + lane).laneBatch(lane);
+                batch.call("gettid", SyscallNumber.GETTID);
+                threads.get(1 + lane).abandon(batch);
+              }
+            },
+            LIMIT);
+        abandoned.close();
+        int lines = workload.lines().size();
+        workload.awaitLine(lines, line -> line.startsWith("rounds"), "more rounds", LIMIT);
+      }
+      assertThat(workload.lines()).noneMatch(line -> line.startsWith("bad"));
+      for (int tid : io.gantry.checkpoint.linux.Directory.numbers("/proc/" + workload.pid() + "/task")) {
+        assertThat(TaskStatus.read(workload.pid() + "/task/" + tid).orElseThrow().blocked()).isZero();
+      }
     }
   }
 

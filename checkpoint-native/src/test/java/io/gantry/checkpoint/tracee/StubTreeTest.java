@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.LinkedHashMap;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -92,6 +93,29 @@ class StubTreeTest {
             var vdso = Mapping.of(init.pid()).stream().filter(m -> m.name().equals(Mapping.VDSO)).findFirst().orElseThrow();
             init.unmapBenchLast(Vdso.systemCallAddress(init.pid(), vdso.start(), (int) (vdso.end() - vdso.start())));
             assertThat(Mapping.of(init.pid())).allMatch(m -> m.name().startsWith("["));
+          }
+        });
+  }
+
+  @Test
+  void theBenchesOfATreeGoAwayTogether() {
+    traced(
+        () -> {
+          try (var tree = box.begin()) {
+            for (int pid = 20; pid < 40; pid++) {
+              tree.fork(tree.root(), pid).moveBench(0x5000_0000L + 0x10_0000L * pid);
+            }
+            var last = new LinkedHashMap<Stub, Long>();
+            for (var stub : tree.stubs()) {
+              var vdso = Mapping.of(stub.pid()).stream().filter(m -> m.name().equals(Mapping.VDSO)).findFirst().orElseThrow();
+              last.put(stub, Vdso.systemCallAddress(stub.pid(), vdso.start(), (int) (vdso.end() - vdso.start())));
+            }
+            Stub.unmapBenchesLast(last);
+            for (var stub : tree.stubs()) {
+              assertThat(Mapping.of(stub.pid())).allMatch(m -> m.name().startsWith("["));
+              // Behind a system call's exit the kernel would not restart what the final registers say is to be restarted.
+              assertThat(TaskStatus.read(Integer.toString(stub.pid())).orElseThrow().state()).isEqualTo('t');
+            }
           }
         });
   }
