@@ -262,7 +262,7 @@ final class LiveArrival implements Arrival {
     opened.takeLocks(stubs);
     finishStopped(all, living);
     var arrivals = all.values().stream().filter(arrival -> !arrival.isStopped()).toList();
-    arrivals.forEach(ProcessStateArrival::rearmCalls);
+    ProcessStateArrival.rearmAll(arrivals);
     var last = new LinkedHashMap<Stub, Long>();
     all.forEach((pid, arrival) -> {
       if (!arrival.isStopped()) {

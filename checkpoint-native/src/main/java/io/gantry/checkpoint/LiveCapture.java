@@ -12,6 +12,7 @@ import io.gantry.checkpoint.image.timens_entry;
 import io.gantry.checkpoint.ipc.ContainerIpc;
 import io.gantry.checkpoint.memory.FrozenProcess;
 import io.gantry.checkpoint.memory.MemoryCapture;
+import io.gantry.checkpoint.memory.OpenMemory;
 import io.gantry.checkpoint.memory.ProcessRef;
 import io.gantry.checkpoint.network.NetworkCapture;
 import io.gantry.checkpoint.network.NetworkPolicy;
@@ -281,7 +282,10 @@ final class LiveCapture implements Capture {
     haul.ifPresent(hauled -> hauled.last(sink, all.processes().stream().map(process -> process.pid()).toList()));
     long stateDone = System.nanoTime();
     var frozen = change.order().stream().map(process -> new FrozenProcess(process, breaks.get(process.pid()))).toList();
-    var round = memory.lastRound(rounds++, frozen, sink);
+    var openMemory = new HashMap<Integer, List<OpenMemory>>();
+    descriptors.memory().forEach(
+        open -> openMemory.computeIfAbsent(open.pid(), pid -> new ArrayList<>()).add(new OpenMemory(open.descriptor(), open.link())));
+    var round = memory.lastRound(rounds++, frozen, pid -> openMemory.getOrDefault(pid, List.of()), sink);
     memory.tmpfs().ifPresent(state::setTmpfs);
     final_state processes = state.build();
     var deletedFiles = new ArrayList<>(descriptors.deletedFiles());

@@ -1,5 +1,6 @@
 package io.gantry.checkpoint;
 
+import io.gantry.checkpoint.linux.CallingThread;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
@@ -17,7 +18,8 @@ final class Meanwhile<T> implements AutoCloseable {
   private Meanwhile(String name, Callable<T> work) {
     task = new FutureTask<>(work);
     // A platform thread inherits its maker's nice value, and work in a pause is urgent.
-    thread = Thread.ofPlatform().daemon().name(name).start(task);
+    thread = new CallingThread(name, task);
+    thread.start();
   }
 
   static <T> Meanwhile<T> start(String name, Callable<T> work) {

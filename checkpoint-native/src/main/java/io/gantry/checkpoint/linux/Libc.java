@@ -21,7 +21,7 @@ final class Libc {
   private static final VarHandle ERRNO = CAPTURE.varHandle(MemoryLayout.PathElement.groupElement("errno"));
   // Owned by the thread through the automatic arena: freed when the thread's value becomes unreachable.
   private static final ThreadLocal<MemorySegment> STATE =
-      ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(CAPTURE));
+      ThreadLocal.withInitial(Libc::newState);
 
   /** {@code long syscall(long number, ...)} with six longs, which is how the kernel sees any call. */
   private static final MethodHandle SYSCALL =
@@ -50,18 +50,22 @@ final class Libc {
     return LINKER.downcallHandle(symbol, descriptor, all);
   }
 
+  static MemorySegment newState() {
+    return Arena.ofAuto().allocate(CAPTURE);
+  }
+
   static MemorySegment state() {
-    return STATE.get();
+    return Thread.currentThread() instanceof CallingThread caller ? caller.state() : STATE.get();
   }
 
   /** The error number that the last call of this thread left. */
   static int errno() {
-    return (int) ERRNO.get(STATE.get(), 0L);
+    return (int) ERRNO.get(state(), 0L);
   }
 
   /** Puts back an error number that a later call of this thread has overwritten. */
   static void errno(int value) {
-    ERRNO.set(STATE.get(), 0L, value);
+    ERRNO.set(state(), 0L, value);
   }
 
   /**
@@ -71,7 +75,7 @@ final class Libc {
    */
   static long syscall(long number, long a, long b, long c, long d, long e, long f) {
     try {
-      long result = (long) SYSCALL.invokeExact(STATE.get(), number, a, b, c, d, e, f);
+      long result = (long) SYSCALL.invokeExact(state(), number, a, b, c, d, e, f);
       return result == -1 ? -errno() : result;
     } catch (Throwable thrown) {
       throw new AssertionError("syscall(2) through FFM cannot throw", thrown);

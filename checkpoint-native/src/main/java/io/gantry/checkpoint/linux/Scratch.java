@@ -11,12 +11,14 @@ final class Scratch {
   /** Room for the largest XSAVE area that exists today (11 KiB with AMX), 1024 iovecs twice, and a path. */
   static final int BYTES = 64 * 1024;
 
+  static final int ALIGNMENT = 64;
+
   private static final ThreadLocal<MemorySegment> SEGMENT =
-      ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(BYTES, 64));
+      ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(BYTES, ALIGNMENT));
 
   private Scratch() {}
 
   static MemorySegment get() {
-    return SEGMENT.get();
+    return Thread.currentThread() instanceof CallingThread caller ? caller.scratch() : SEGMENT.get();
   }
 }

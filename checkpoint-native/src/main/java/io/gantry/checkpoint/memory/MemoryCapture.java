@@ -95,7 +95,7 @@ public final class MemoryCapture implements AutoCloseable {
       }
     }
     dropOrphans(present);
-    shared.discover(present.stream().map(visit -> visit.tracker()).toList());
+    shared.discover(present.stream().map(visit -> visit.tracker()).toList(), OpenMemory::all);
     // Its object or file could not be opened because it was unmapped since the layout was read; the next layout tells what is there instead.
     present.forEach(visit -> visit.tracker().leaveOut(this::isGone));
     begin(number, false, present, Map.of(), Map.of(), batch);
@@ -162,6 +162,15 @@ public final class MemoryCapture implements AutoCloseable {
    * @throws CheckpointException when two processes share one address space at this moment (vfork): let them run on and try again
    */
   public Round lastRound(int number, List<FrozenProcess> frozen, PageSink sink) {
+    return lastRound(number, frozen, OpenMemory::all, sink);
+  }
+
+  /**
+   * As above.
+   *
+   * @param open descriptors of a process, by its id as the host counts, that may be of shared memory; as they are while it is stopped
+   */
+  public Round lastRound(int number, List<FrozenProcess> frozen, IntFunction<List<OpenMemory>> open, PageSink sink) {
     var batch = new PageBatch(sink, digest);
     var alive = frozen.stream().map(FrozenProcess::process).toList();
     var present = new ArrayList<Visit>();
@@ -181,7 +190,7 @@ public final class MemoryCapture implements AutoCloseable {
       present.add(visit);
     }
     dropOrphans(present);
-    shared.discover(present.stream().map(visit -> visit.tracker()).toList());
+    shared.discover(present.stream().map(visit -> visit.tracker()).toList(), open);
     var lastPages = new HashMap<SpaceTracker, SpaceTracker.LastPages>();
     present.forEach(visit -> lastPages.put(visit.tracker(), visit.tracker().frozen()));
     begin(number, true, present, breaks, lastPages, batch);

@@ -21,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.IntFunction;
 import java.util.function.IntSupplier;
 
 /**
@@ -54,8 +55,9 @@ final class SharedObjects implements AutoCloseable {
    * id, which others may have as well.
    *
    * @param trackers of all processes, the container's first one first
+   * @param open descriptors of a process that may be of such memory
    */
-  void discover(List<SpaceTracker> trackers) {
+  void discover(List<SpaceTracker> trackers, IntFunction<List<OpenMemory>> open) {
     Set<Long> seen = new HashSet<>();
     var unnamed = new ArrayList<Unnamed>();
     for (var tracker : trackers) {
@@ -66,9 +68,9 @@ final class SharedObjects implements AutoCloseable {
           find(tracker.pid(), mapped(vma), vma.object(), seen);
         }
       }
-      for (int descriptor : Link.descriptors(tracker.pid())) {
-        String link = "fd/" + descriptor;
-        var target = Link.read(tracker.pid(), link).orElse("");
+      for (var descriptor : open.apply(tracker.pid())) {
+        String link = "fd/" + descriptor.number();
+        var target = descriptor.target();
         if (target.startsWith(AddressSpaceReader.MEMFD)) {
           memoryFile(tracker.pid(), link).ifPresent(object -> find(tracker.pid(), link, object, seen));
         } else if (ContainerShm.mayHold(target) && target.endsWith(AddressSpaceReader.DELETED)) {

@@ -23,6 +23,9 @@ import java.util.stream.Stream;
  * inside the processes and nothing is consumed. Any one thread.
  */
 public final class DescriptorCapture {
+  /** How {@code /proc/PID/fd} shows what {@code memfd_create(2)} has made. */
+  private static final String MEMORY_FILE = "/memfd:";
+
   private DescriptorCapture() {}
 
   /**
@@ -32,9 +35,13 @@ public final class DescriptorCapture {
    * @param deletedFiles files whose content has to be sent; see {@link FileContentSender#last}
    * @param locks those of {@code state}, with process ids as the host counts; see {@link LockHandover}
    * @param queues POSIX message queues, each once
+   * @param memory descriptors of processes that may be of shared memory: memory files, and what lies in no directory any more
    */
   public record Captured(
-      descriptors_entry state, List<DeletedFileRef> deletedFiles, List<file_lock_entry> locks, List<ContainerIpc.OpenQueue> queues) {}
+      descriptors_entry state, List<DeletedFileRef> deletedFiles, List<file_lock_entry> locks, List<ContainerIpc.OpenQueue> queues, List<OpenMemory> memory) {}
+
+  /** @param pid as the host counts; @param link what {@code /proc/PID/fd/N} points to */
+  public record OpenMemory(int pid, int descriptor, String link) {}
 
   /**
    * A file that is open or mapped and has no name.
@@ -57,7 +64,7 @@ public final class DescriptorCapture {
    */
   public static Captured capture(List<ProcessRef> processes) {
     if (processes.isEmpty()) {
-      return new Captured(descriptors_entry.getDefaultInstance(), List.of(), List.of(), List.of());
+      return new Captured(descriptors_entry.getDefaultInstance(), List.of(), List.of(), List.of(), List.of());
     }
     // Where the container's sockets are: what a fresh one has, who listens and who is connected is asked there.
     return NetworkThread.where(processes.getFirst().pid(), () -> captureHere(processes));
@@ -101,7 +108,7 @@ public final class DescriptorCapture {
       }
       addDescriptors(inventory, session, entries);
       var locks = addLocks(files, session);
-      return new Captured(session.result().build(), deletedFiles(session), locks, messageQueues(session));
+      return new Captured(session.result().build(), deletedFiles(session), locks, messageQueues(session), memory(inventory));
     }
   }
 
@@ -151,6 +158,13 @@ public final class DescriptorCapture {
     var found = new ArrayList<ContainerIpc.OpenQueue>(0);
     session.messageQueues().forEach((number, seen) -> found.add(new ContainerIpc.OpenQueue(number, seen.process().pid(), seen.fd())));
     return found;
+  }
+
+  private static List<OpenMemory> memory(Inventory inventory) {
+    return inventory.descriptors().stream()
+        .filter(seen -> !seen.process().thread() && (seen.link().startsWith(MEMORY_FILE) || seen.link().endsWith(SeenDescriptor.DELETED)))
+        .map(seen -> new OpenMemory(seen.process().pid(), seen.fd(), seen.link()))
+        .toList();
   }
 
   private static List<DeletedFileRef> deletedFiles(CaptureSession session) {

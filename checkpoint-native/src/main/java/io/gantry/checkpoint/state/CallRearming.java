@@ -8,10 +8,13 @@ import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.linux.Wait;
 import io.gantry.checkpoint.tracee.RemoteTask;
 import io.gantry.checkpoint.tracee.TimedWaits;
+import io.gantry.checkpoint.tracee.Together;
 import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.locks.LockSupport;
 
 /**
@@ -28,54 +31,96 @@ final class CallRearming {
   private static final int TIMESPEC_BYTES = 16;
   private static final byte[] SYSCALL_THEN_TRAP = {0x0f, 0x05, (byte) 0xcc};
 
-  private CallRearming() {}
-
   /**
-   * Issues the call.
+   * A thread that is to be in a call.
    *
    * @param registers those of the thread at the source
-   * @return the registers with which the thread must resume: the same, or, when the call would end at once, those that make it again
    */
-  static long[] rearm(RemoteTask task, interrupted_call_entry call, long[] registers) {
-    // Brings code and time into the stub's memory; the call itself is of no interest.
-    var batch = task.newBatch();
-    long code = batch.bytes(SYSCALL_THEN_TRAP);
-    long left = batch.bytes(timespec(call.getNanosecondsLeft()));
-    batch.call("gettid", SyscallNumber.GETTID);
-    task.run(batch);
+  record Waiting(RemoteTask task, interrupted_call_entry call, long[] registers) {}
 
-    long[] issued = issue(registers, call, code, left);
-    long remainder = remainder(registers, call.getNumber());
-    long[] outcome;
-    try (var arena = Arena.ofConfined();
-        var memory = ProcMem.open(task.pid())) {
-      var kept = arena.allocate(TIMESPEC_BYTES);
-      if (remainder != 0) {
-        memory.read(remainder, kept);
-      }
-      outcome = interruptInside(task, issued);
-      if (remainder != 0) {
-        // The kernel wrote there as it did at the source; the program's memory stays what was sent.
-        memory.write(remainder, kept);
-      }
-    }
-    boolean waits = outcome[RegisterSet.AX] == InterruptedCall.RESTART_BLOCK;
-    if (!waits) {
-      return InterruptedCall.moveBack(registers, call.getNumber());
-    }
-    TimedWaits.remember(task.tid(), call.getNumber(), System.nanoTime() + call.getNanosecondsLeft(), registers);
-    return registers;
+  /** As {@link #rearm(List)}, one. */
+  static long[] rearm(RemoteTask task, interrupted_call_entry call, long[] registers) {
+    return rearm(List.of(new Waiting(task, call, registers))).getFirst();
   }
 
-  private static long[] interruptInside(RemoteTask task, long[] issued) {
+  /**
+   * Issues the calls, at the same time.
+   *
+   * @param all of different processes
+   * @return the registers with which each thread must resume: the same, or, when the call would end at once, those that make it again
+   */
+  static List<long[]> rearm(List<Waiting> all) {
+    var rearmings = all.stream().map(CallRearming::new).toList();
+    var together = new Together(Together.USUALLY);
+    rearmings.forEach(one -> one.prepare(together));
+    together.finish();
+    rearmings.forEach(CallRearming::issue);
+    rearmings.forEach(CallRearming::interrupt);
+    return rearmings.stream().map(CallRearming::outcome).toList();
+  }
+
+  private final RemoteTask task;
+  private final interrupted_call_entry call;
+  private final long[] registers;
+  /** Where the call writes what is left when it is interrupted, or 0. */
+  private final long remainder;
+  private long code;
+  private long left;
+  private byte[] kept = {};
+
+  private CallRearming(Waiting waiting) {
+    this.task = waiting.task();
+    this.call = waiting.call();
+    this.registers = waiting.registers();
+    this.remainder = remainder(registers, call.getNumber());
+  }
+
+  /** Brings code and time into the stub's memory; the call that is run for that is of no interest. */
+  private void prepare(Together together) {
+    var batch = task.newBatch();
+    code = batch.bytes(SYSCALL_THEN_TRAP);
+    left = batch.bytes(timespec(call.getNanosecondsLeft()));
+    batch.call("gettid", SyscallNumber.GETTID);
+    together.add(task, batch);
+  }
+
+  /** Lets the thread run to the entry of the call. */
+  private void issue() {
+    if (remainder != 0) {
+      try (var arena = Arena.ofConfined();
+          var memory = ProcMem.open(task.pid())) {
+        var now = arena.allocate(TIMESPEC_BYTES);
+        memory.read(remainder, now);
+        kept = now.toArray(ValueLayout.JAVA_BYTE);
+      }
+    }
+    Ptrace.setRegisters(task.tid(), issue(registers, call, code, left));
+    Ptrace.continueToSystemCall(task.tid());
+  }
+
+  private void interrupt() {
     int tid = task.tid();
-    Ptrace.setRegisters(tid, issued);
-    Ptrace.continueToSystemCall(tid);
     awaitStop(tid);
     Ptrace.interrupt(tid);
     Ptrace.cont(tid, 0);
+  }
+
+  private long[] outcome() {
+    int tid = task.tid();
     awaitStop(tid);
-    return Ptrace.registers(tid);
+    if (remainder != 0) {
+      // The kernel wrote there as it did at the source; the program's memory stays what was sent.
+      try (var arena = Arena.ofConfined();
+          var memory = ProcMem.open(task.pid())) {
+        memory.write(remainder, arena.allocateFrom(ValueLayout.JAVA_BYTE, kept));
+      }
+    }
+    boolean waits = Ptrace.registers(tid)[RegisterSet.AX] == InterruptedCall.RESTART_BLOCK;
+    if (!waits) {
+      return InterruptedCall.moveBack(registers, call.getNumber());
+    }
+    TimedWaits.remember(tid, call.getNumber(), System.nanoTime() + call.getNanosecondsLeft(), registers);
+    return registers;
   }
 
   private static void awaitStop(int tid) {
@@ -112,7 +157,6 @@ final class CallRearming {
     return issued;
   }
 
-  /** Where the call writes what is left when it is interrupted, or 0. */
   private static long remainder(long[] registers, int number) {
     return switch (number) {
       case SyscallNumber.NANOSLEEP -> registers[RegisterSet.SI];

@@ -6,6 +6,8 @@ import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.RemoteTask;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.List;
 
 /**
@@ -26,6 +28,18 @@ final class PendingSignals {
     long all = batch.bytes(new byte[] {-1, -1, -1, -1, -1, -1, -1, -1});
     batch.call("rt_sigprocmask", SyscallNumber.RT_SIGPROCMASK, SIG_SETMASK, all, 0, SIGSET_BYTES);
     return all;
+  }
+
+  /** Adds the call that blocks every signal but one, which is to tell the tracer that the batch is done. */
+  static void blockAllBut(CallBatch batch, int signal) {
+    long set = ~Signals.bit(signal);
+    var bytes = ByteBuffer.allocate(SIGSET_BYTES).order(ByteOrder.LITTLE_ENDIAN).putLong(set).array();
+    batch.call("rt_sigprocmask", SyscallNumber.RT_SIGPROCMASK, SIG_SETMASK, batch.bytes(bytes), 0, SIGSET_BYTES);
+  }
+
+  /** Whether a signal is among those that are pending. */
+  static boolean has(signal_queue_entry queue, int signal) {
+    return queue.getSignalsList().stream().anyMatch(entry -> ThreadStateCapture.littleEndian(entry.getSiginfo().toByteArray()).getInt(0) == signal);
   }
 
   /**

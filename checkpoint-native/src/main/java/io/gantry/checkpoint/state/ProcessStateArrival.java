@@ -2,6 +2,7 @@ package io.gantry.checkpoint.state;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.core_entry;
+import io.gantry.checkpoint.image.creds_entry;
 import io.gantry.checkpoint.image.fs_entry;
 import io.gantry.checkpoint.image.process_state;
 import io.gantry.checkpoint.image.seccomp_entry;
@@ -13,6 +14,7 @@ import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.procfs.ProcText;
+import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.JobStop;
 import io.gantry.checkpoint.tracee.RemoteTask;
@@ -23,6 +25,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.BiConsumer;
+import java.util.stream.IntStream;
 
 /**
  * Makes a stub what a captured process was, memory and descriptors aside. Order of calls, on the tracer thread:
@@ -40,7 +43,12 @@ public final class ProcessStateArrival {
   private static final int PR_SET_NAME = 15;
   private static final int PR_SET_TIMERSLACK = 29;
 
+  private static final int PR_GET_SECUREBITS = 27;
+
   private static final long ALL_SIGNALS = -1;
+
+  /** Ignored by default, and nothing on a stub's way sends it. */
+  private static final int MEETING_SIGNAL = Signals.SIGWINCH;
 
   /** With more supplementary groups a thread's batch may not fit into a lane. */
   private static final int LANE_GROUPS_MAX = 256;
@@ -54,6 +62,7 @@ public final class ProcessStateArrival {
   private final List<RemoteTask> threads;
   private final long[][] registers;
   private final int capabilitiesMax;
+  private Optional<List<Integer>> waiting = Optional.empty();
   private final seccomp_entry filters;
 
   /**
@@ -163,6 +172,7 @@ public final class ProcessStateArrival {
     // Needs rights that the credentials may take away. The filters do not act before the tracer lets go (PTRACE_O_SUSPEND_SECCOMP).
     SeccompFilters.restore(filters, state, threads);
     int lanes = leader instanceof Stub stub ? stub.lanes() : 1;
+    var own = threads.size() > 1 ? ownCredentials(threads.get(1)) : Optional.<creds_entry>empty();
     var together = new Together(lanes);
     for (int i = 1; i < threads.size(); i++) {
       var task = threads.get(i);
@@ -170,13 +180,13 @@ public final class ProcessStateArrival {
       if (leader instanceof Stub stub && fitsLane) {
         var rest = sendMost(i, together);
         var batch = stub.laneBatch(i % lanes);
-        addThread(batch, i, rest);
+        addThread(batch, i, rest, own);
         together.add(task, batch);
       } else {
         together.finish();
         var rest = sendMost(i, together);
         var batch = task.newBatch();
-        addThread(batch, i, rest);
+        addThread(batch, i, rest, own);
         task.run(batch);
       }
     }
@@ -193,9 +203,19 @@ public final class ProcessStateArrival {
     var rest = PendingSignals.restoreMost(leader(), tree.getPid(), tree.getThreads(0), state.getThreads(0).getThreadCore().getSignalsP());
     var batch = leader().newBatch();
     ProcessAttributes.restoreLimits(batch, core);
-    addThread(batch, 0, rest);
+    addThread(batch, 0, rest, Optional.empty());
     ProcessAttributes.restoreLate(batch, core);
     return batch;
+  }
+
+  /** What a thread of a stub has been born with, and all others of that stub. */
+  private static Optional<creds_entry> ownCredentials(RemoteTask thread) {
+    long securebits = thread.call("prctl(PR_GET_SECUREBITS)", SyscallNumber.PRCTL, PR_GET_SECUREBITS);
+    try {
+      return Optional.of(Credentials.capture(TaskStatus.ofThread(thread.pid(), thread.tid()), (int) securebits));
+    } catch (NoSuchFileException e) {
+      throw new CheckpointException("the stub " + thread.pid() + " was killed", e);
+    }
   }
 
   /** Sends what would not fit into one batch. */
@@ -207,17 +227,27 @@ public final class ProcessStateArrival {
     return PendingSignals.restoreMost(threads.get(index), state.getTree().getPid(), state.getTree().getThreads(index), signals);
   }
 
-  private void addThread(CallBatch batch, int index, List<siginfo_entry> signals) {
+  /** @param own what the thread has been born with, when that is known */
+  private void addThread(CallBatch batch, int index, List<siginfo_entry> signals, Optional<creds_entry> own) {
     var entry = state.getThreads(index);
     var core = entry.getThreadCore();
     var tree = state.getTree();
-    PendingSignals.block(batch);
+    // The main thread takes what is sent to the process meanwhile. What is pending here must not be taken for the end of the batch.
+    if (index > 0 && !PendingSignals.has(core.getSignalsP(), MEETING_SIGNAL)) {
+      batch.meetBy(MEETING_SIGNAL);
+      PendingSignals.blockAllBut(batch, MEETING_SIGNAL);
+    } else {
+      PendingSignals.block(batch);
+    }
     batch.call("prctl(PR_SET_NAME)", SyscallNumber.PRCTL, PR_SET_NAME, batch.string(core.getComm()));
     batch.call("prctl(PR_SET_TIMERSLACK)", SyscallNumber.PRCTL, PR_SET_TIMERSLACK, core.getTimerSlackNs());
     registrations(batch, entry);
     ThreadAttributes.restore(batch, core);
     PendingSignals.send(batch, tree.getPid(), tree.getThreads(index), signals);
-    Credentials.restore(batch, core.getCreds(), capabilitiesMax);
+    // Each change of them makes the kernel copy them all, for each of thousands of threads.
+    if (own.filter(core.getCreds()::equals).isEmpty()) {
+      Credentials.restore(batch, core.getCreds(), capabilitiesMax);
+    }
     batch.call("prctl(PR_SET_PDEATHSIG)", SyscallNumber.PRCTL, PR_SET_PDEATHSIG, core.getPdeathSig());
   }
 
@@ -259,12 +289,37 @@ public final class ProcessStateArrival {
 
   /** Puts threads back into the calls with a time-out that the freeze interrupted. */
   public void rearmCalls() {
-    for (int i = 0; i < registers.length; i++) {
-      var core = state.getThreads(i).getThreadCore();
-      if (core.hasInterruptedCall()) {
-        registers[i] = CallRearming.rearm(threads.get(i), core.getInterruptedCall(), registers[i]);
+    rearmAll(List.of(this));
+  }
+
+  /** The same for several processes at the same time; the threads of one take turns, since they do it in the same place. */
+  public static void rearmAll(Collection<ProcessStateArrival> all) {
+    int most = all.stream().mapToInt(arrival -> arrival.waiting().size()).max().orElse(0);
+    for (int turn = 0; turn < most; turn++) {
+      int now = turn;
+      var due = all.stream().filter(arrival -> arrival.waiting().size() > now).toList();
+      var outcomes =
+          CallRearming.rearm(
+              due.stream()
+                  .map(
+                      arrival -> {
+                        int thread = arrival.waiting().get(now);
+                        var call = arrival.state.getThreads(thread).getThreadCore().getInterruptedCall();
+                        return new CallRearming.Waiting(arrival.threads.get(thread), call, arrival.registers[thread]);
+                      })
+                  .toList());
+      for (int i = 0; i < due.size(); i++) {
+        due.get(i).registers[due.get(i).waiting().get(now)] = outcomes.get(i);
       }
     }
+  }
+
+  /** Threads, by their place, that were in a call with a time-out. */
+  private List<Integer> waiting() {
+    if (waiting.isEmpty()) {
+      waiting = Optional.of(IntStream.range(0, registers.length).filter(i -> state.getThreads(i).getThreadCore().hasInterruptedCall()).boxed().toList());
+    }
+    return waiting.get();
   }
 
   /** Whether {@link #rearmCalls} ends the use of the bench in this thread (an index into the thread list). */

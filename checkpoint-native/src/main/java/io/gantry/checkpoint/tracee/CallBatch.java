@@ -3,6 +3,7 @@ package io.gantry.checkpoint.tracee;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.ProcessVm;
+import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -41,6 +42,7 @@ public final class CallBatch {
   private byte[] data = new byte[DATA_FIRST];
   private final List<Call> calls = new ArrayList<>();
   private int dataUsed;
+  private int meetingSignal = Signals.SIGSTOP;
 
   /**
    * @param address where the scratch memory is in the task
@@ -51,6 +53,19 @@ public final class CallBatch {
     this.address = address;
     this.callsMax = callsMax;
     this.dataMax = dataMax;
+  }
+
+  /**
+   * Says how a stub's thread is to tell the tracer that it is done. {@code SIGSTOP}, which is usual, cannot be blocked; but to send one the kernel goes through all
+   * threads of the process ({@code prepare_signal} in {@code kernel/signal.c}), so that thousands of threads which each send one take the square of that. Any
+   * other signal must be neither blocked nor pending when the batch ends; what the process does about it does not matter while it is traced.
+   */
+  public void meetBy(int signal) {
+    meetingSignal = signal;
+  }
+
+  int meetingSignal() {
+    return meetingSignal;
   }
 
   /** Adds a call; when it fails, those behind it are not made and {@link RemoteTask#run} throws with {@code what}. */

@@ -1,8 +1,12 @@
 package io.gantry.checkpoint.tracee;
 
 import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.linux.ProcMem;
 import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.Ptrace;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
@@ -185,7 +189,18 @@ final class InjectionSite {
     }
   }
 
+  /** Into the vdso, which is not writable. */
   private void poke(int tid, byte[] bytes) {
+    try (var arena = Arena.ofConfined();
+        var memory = ProcMem.open(pid)) {
+      memory.write(code, arena.allocateFrom(ValueLayout.JAVA_BYTE, bytes));
+    } catch (KernelException refused) {
+      // Kernels can be told to let nobody write there in this way (proc_mem.force_override); or the process was killed, which ptrace says as well.
+      pokeWords(tid, bytes);
+    }
+  }
+
+  private void pokeWords(int tid, byte[] bytes) {
     var words = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     for (int i = 0; i < bytes.length; i += 8) {
       Ptrace.poke(tid, code + i, words.getLong(i));

@@ -338,7 +338,7 @@ public final class StoppedThread implements StartedTask, AutoCloseable {
         continue;
       }
       if (stop == signal) {
-        if (isOurs(Ptrace.signalInfo(tid))) {
+        if (isSentBy(process.nsPid(), Ptrace.signalInfo(tid))) {
           return;
         }
         Ptrace.cont(tid, 0); // someone else's, ignored by default
@@ -353,10 +353,10 @@ public final class StoppedThread implements StartedTask, AutoCloseable {
     }
   }
 
-  private boolean isOurs(byte[] siginfo) {
+  /** Whether a process has sent itself a signal by {@code tgkill}. @param nsPid as it counts itself, which is how the kernel names the sender to it */
+  static boolean isSentBy(int nsPid, byte[] siginfo) {
     var fields = ByteBuffer.wrap(siginfo).order(ByteOrder.LITTLE_ENDIAN);
-    // The sender's id as the receiver counts: its own.
-    return fields.getInt(8) == SI_TKILL && fields.getInt(16) == process.nsPid();
+    return fields.getInt(8) == SI_TKILL && fields.getInt(16) == nsPid;
   }
 
   private void interrupt() {

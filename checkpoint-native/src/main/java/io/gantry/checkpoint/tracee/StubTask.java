@@ -17,8 +17,7 @@ import java.time.Duration;
 public abstract sealed class StubTask implements StartedTask permits Stub, StubThread {
   static final long RUN_MAX_NS = Duration.ofSeconds(30).toNanos();
 
-  /** Cannot be blocked, ignored or caught, so it tells the tracer that a batch is done whatever signal state is set up already. */
-  private static final int MEETING_SIGNAL = Signals.SIGSTOP;
+  private static final long ALL_SIGNALS = -1;
 
   private final int tid;
   private final int nsTid;
@@ -61,7 +60,7 @@ public abstract sealed class StubTask implements StartedTask permits Stub, StubT
     boolean done = false;
     for (var call : batch.calls()) {
       if (call.meanwhile() != null && !done) {
-        resumeUntilMeeting();
+        resumeUntilMeeting(batch);
         if (Ptrace.registers(tid)[Registers.RBX] != batch.address() + (long) call.index() * CallBatch.ENTRY_BYTES) {
           done = true; // a required call before this one failed, and this is the end of the batch
         } else {
@@ -75,7 +74,7 @@ public abstract sealed class StubTask implements StartedTask permits Stub, StubT
       }
     }
     if (!done) {
-      resumeUntilMeeting();
+      resumeUntilMeeting(batch);
     }
     finish(batch);
     if (failed != null) {
@@ -94,7 +93,7 @@ public abstract sealed class StubTask implements StartedTask permits Stub, StubT
   /** The second half: waits for the end of the batch that was started. */
   @Override
   public final void complete(CallBatch batch) {
-    awaitMeeting();
+    awaitMeeting(batch);
     finish(batch);
     batch.requireSuccess("the stub of process " + stub().nsPid());
   }
@@ -102,7 +101,7 @@ public abstract sealed class StubTask implements StartedTask permits Stub, StubT
   final void begin(CallBatch batch) {
     stub().countRun();
     var bench = stub().bench();
-    long[] meeting = {stub().nsPid(), nsTid, MEETING_SIGNAL};
+    long[] meeting = {stub().nsPid(), nsTid, batch.meetingSignal()};
     long endEntry = bench.endEntry(batch.address());
     byte[] bytes = new byte[(int) (batch.address() - endEntry) + batch.tableUsed()];
     var out = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
@@ -129,17 +128,26 @@ public abstract sealed class StubTask implements StartedTask permits Stub, StubT
     batch.takeResults(ByteBuffer.wrap(ProcessVm.read(pid(), batch.address(), batch.tableUsed())).order(ByteOrder.LITTLE_ENDIAN));
   }
 
-  private void resumeUntilMeeting() {
+  private void resumeUntilMeeting(CallBatch batch) {
     Ptrace.cont(tid, 0);
-    awaitMeeting();
+    awaitMeeting(batch);
   }
 
-  private void awaitMeeting() {
+  private void awaitMeeting(CallBatch batch) {
+    int signal = batch.meetingSignal();
     long end = System.nanoTime() + RUN_MAX_NS;
     while (true) {
       int status = awaitStop(end);
-      if (Wait.event(status) == 0 && Wait.stopSignal(status) == MEETING_SIGNAL) {
-        return;
+      if (Wait.event(status) == 0 && Wait.stopSignal(status) == signal) {
+        if (signal == Signals.SIGSTOP) {
+          return;
+        }
+        // Somebody else's is of no consequence for a stub, like all others.
+        if (StoppedThread.isSentBy(stub().nsPid(), Ptrace.signalInfo(tid))) {
+          // It was let through to be sent, and nobody is to take one that is meant for the program.
+          Ptrace.setSignalMask(tid, ALL_SIGNALS);
+          return;
+        }
       }
       refuseFault(status);
       // Others are of no consequence for a stub: SIGCHLD of another stub, or a trap that was still due.
@@ -185,7 +193,7 @@ public abstract sealed class StubTask implements StartedTask permits Stub, StubT
       if (Wait.event(status) == Ptrace.EVENT_EXEC) {
         return 0;
       }
-      if (Wait.event(status) == 0 && Wait.stopSignal(status) == MEETING_SIGNAL) {
+      if (Wait.event(status) == 0 && Wait.stopSignal(status) == batch.meetingSignal()) {
         finish(batch);
         return (int) -batch.calls().getFirst().result();
       }

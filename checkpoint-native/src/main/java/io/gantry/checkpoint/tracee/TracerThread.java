@@ -1,6 +1,7 @@
 package io.gantry.checkpoint.tracee;
 
 import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.linux.CallingThread;
 import io.gantry.checkpoint.linux.TimerSlack;
 import java.time.Duration;
 import java.util.concurrent.Callable;
@@ -25,7 +26,8 @@ public final class TracerThread implements AutoCloseable {
 
   /** @param name shows in thread dumps, such as {@code "tracer of demo"} */
   public TracerThread(String name) {
-    thread = Thread.ofPlatform().daemon().name(name).start(this::loop);
+    thread = new CallingThread(name, this::loop);
+    thread.start();
   }
 
   private void loop() {
