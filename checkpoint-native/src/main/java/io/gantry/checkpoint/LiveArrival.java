@@ -31,6 +31,7 @@ import io.gantry.checkpoint.resource.TcpQuiet;
 import io.gantry.checkpoint.resource.Terminals;
 import io.gantry.checkpoint.shm.ContainerShm;
 import io.gantry.checkpoint.state.ProcessStateArrival;
+import io.gantry.checkpoint.state.StateDigest;
 import io.gantry.checkpoint.state.TreePlanCodec;
 import io.gantry.checkpoint.tracee.Birth;
 import io.gantry.checkpoint.tracee.Cgroup;
@@ -70,6 +71,9 @@ final class LiveArrival implements Arrival {
   private final Optional<HaulArrival> haul;
   private Optional<network_state> ownNetwork = Optional.empty();
   private Optional<final_state> state = Optional.empty();
+  /** What {@code state} is as bytes, until they are compared. */
+  private byte[] canonicalState = {};
+
   private Optional<descriptors_entry> descriptors = Optional.empty();
   private Optional<end_entry> end = Optional.empty();
   private Optional<ContainerHandle> held = Optional.empty();
@@ -168,7 +172,12 @@ final class LiveArrival implements Arrival {
         }
         case StreamMessage.FILE_DATA -> contents.accept(file_data_entry.parseFrom(bytes));
         case StreamMessage.DESCRIPTORS -> descriptors = Optional.of(descriptors_entry.parseFrom(bytes));
-        case StreamMessage.FINAL_STATE -> state = Optional.of(final_state.parseFrom(bytes));
+        case StreamMessage.FINAL_STATE -> {
+          var came = final_state.parseFrom(bytes);
+          state = Optional.of(came);
+          // While the source does the same, and not when it waits for the answer.
+          canonicalState = StateDigest.canonical(came);
+        }
         case StreamMessage.END -> end = Optional.of(end_entry.parseFrom(bytes));
         default ->
             throw new CheckpointException(
@@ -186,7 +195,8 @@ final class LiveArrival implements Arrival {
     var files = descriptors.orElseThrow(LiveArrival::incomplete);
     var last = end.orElseThrow(LiveArrival::incomplete);
     var hauled = haul.map(HaulArrival::digest).orElse("");
-    var digest = CommitDigest.of(memory.digest(), last.getVerify() ? memory.verifyDigest() : "", processes, files, hauled);
+    var digest = CommitDigest.of(memory.digest(), last.getVerify() ? memory.verifyDigest() : "", canonicalState, files.toByteArray(), hauled);
+    canonicalState = new byte[0];
     if (withDigests && !digest.equals(last.getDigest())) {
       throw new CheckpointException(
           "the copy of " + site.name() + " differs from the original: digest " + digest + " here, " + last.getDigest()

@@ -20,6 +20,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.IntFunction;
 import java.util.function.IntUnaryOperator;
 
 /**
@@ -27,6 +28,8 @@ import java.util.function.IntUnaryOperator;
  * small one for each of its other threads: those of several processes, and of several threads, at the same time. Tracer thread only.
  */
 final class ProcessStateCapture {
+  /** With fewer threads a second one of ours would cost more than it gains. */
+  private static final int MANY = 64;
 
   private final ThreadStateCapture threads;
 
@@ -86,16 +89,47 @@ final class ProcessStateCapture {
     private void askOthers(long sharedPending) {
       var stopped = process.leader().task() instanceof StoppedThread thread ? Optional.of(thread) : Optional.<StoppedThread>empty();
       int lanes = stopped.map(StoppedThread::lanes).orElse(1);
-      try (var lane = new Together(lanes)) {
-        for (int i = 1; i < process.threads().size(); i++) {
-          var thread = process.threads().get(i);
+      var others = process.threads().subList(1, process.threads().size());
+      try (var statuses = ahead("status", others.size(), i -> ThreadStateCapture.status(others.get(i)));
+          var lane = new Together(lanes)) {
+        for (int i = 0; i < others.size(); i++) {
+          var thread = others.get(i);
           int number = i % lanes;
           var batch = stopped.map(any -> any.laneBatch(number)).orElseGet(thread.task()::newBatch);
-          askedThreads.add(threads.ask(thread, sharedPending, batch));
+          askedThreads.add(threads.ask(thread, statuses.get(i), sharedPending, batch));
           lane.add(thread.task(), batch);
         }
         lane.finish();
       }
+    }
+
+    private <T> Ahead<T> ahead(String what, int count, IntFunction<T> work) {
+      return count < MANY ? Ahead.notAtAll(count, work) : Ahead.begin(what + " of process " + process.pid(), count, work);
+    }
+
+    /** What is known of each thread; one half of many is put together beside the other. */
+    private List<core_entry.Builder> cores() {
+      var cores = new ArrayList<core_entry.Builder>(askedThreads.size());
+      int half = askedThreads.size() / 2;
+      try (var second = ahead("threads", askedThreads.size() - half, i -> core(askedThreads.get(half + i)))) {
+        for (int i = 0; i < askedThreads.size(); i++) {
+          cores.add(i < half ? core(askedThreads.get(i)) : second.get(i - half));
+        }
+      }
+      return cores;
+    }
+
+    private core_entry.Builder core(ThreadStateCapture.Asked asked) {
+      var core = asked.answered();
+      int tid = asked.thread().task().tid();
+      if (asked.thread() != process.leader() && !Kcmp.sameFileSystemContext(process.pid(), tid)) {
+        try {
+          core.getThreadCoreBuilder().setFs(FileSystemState.captureThread(process.pid(), tid));
+        } catch (IOException e) {
+          throw new CheckpointException("thread " + tid + " of process " + process.pid() + " ended while its state was being captured", e);
+        }
+      }
+      return core;
     }
 
     /** Everything, when its batches have run. */
@@ -121,17 +155,15 @@ final class ProcessStateCapture {
     var status = asked.askedThreads.getFirst().status();
     var stat = TaskStat.ofProcess(process.pid());
     var state = process_state.newBuilder().setTree(place(process, asked.parent, status, stat)).setFs(FileSystemState.capture(process.pid(), status));
-    for (var askedThread : asked.askedThreads) {
-      var thread = askedThread.thread();
-      var core = askedThread.answered();
-      if (thread == process.leader()) {
+    var cores = asked.cores();
+    for (int i = 0; i < cores.size(); i++) {
+      var core = cores.get(i);
+      if (i == 0) {
         core.setTc(asked.attributes.answered(process, stat, tidInside)).setIds(ids(process.nsPid()));
         if (process.ended().isPresent()) {
           state.addThreads(EndedMain.capture(process.ended().get().pid(), core.build()));
           core.clearTc().clearIds();
         }
-      } else if (!Kcmp.sameFileSystemContext(process.pid(), thread.task().tid())) {
-        core.getThreadCoreBuilder().setFs(FileSystemState.captureThread(process.pid(), thread.task().tid()));
       }
       state.addThreads(core);
     }

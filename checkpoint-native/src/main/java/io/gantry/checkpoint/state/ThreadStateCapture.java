@@ -22,6 +22,7 @@ import io.gantry.checkpoint.tracee.TimedWaits;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.NoSuchFileException;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -48,7 +49,7 @@ final class ThreadStateCapture {
   private static final List<String> CREDENTIALS = List.of("Uid", "Gid", "Groups", "NoNewPrivs", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb");
 
   /** Those of the thread before, which those of the next are likely to be equal to. */
-  private Optional<KnownCredentials> lastCredentials = Optional.empty();
+  private volatile Optional<KnownCredentials> lastCredentials = Optional.empty();
 
   private record KnownCredentials(TaskStatus status, long securebits, creds_entry entry) {}
 
@@ -70,8 +71,18 @@ final class ThreadStateCapture {
    * @param batch to be run in the thread, in which nothing was run before
    */
   Asked ask(ThreadContext thread, long sharedPending, CallBatch batch) {
+    return ask(thread, status(thread), sharedPending, batch);
+  }
+
+  /** As above. @param status of the thread, from {@link #status}, read since it was stopped and before anything was run in it */
+  Asked ask(ThreadContext thread, TaskStatus status, long sharedPending, CallBatch batch) {
+    return new Asked(thread, status, sharedPending, batch);
+  }
+
+  /** Reads a thread's status file. Any thread. */
+  static TaskStatus status(ThreadContext thread) {
     try {
-      return new Asked(thread, sharedPending, batch);
+      return TaskStatus.ofThread(thread.task().pid(), thread.task().tid());
     } catch (NoSuchFileException e) {
       throw new CheckpointException("thread " + thread.task().tid() + " of process " + thread.task().pid() + " was killed", e);
     }
@@ -90,11 +101,13 @@ final class ThreadStateCapture {
     private final CallBatch.Call slack;
     private final CallBatch.Call securebits;
     private final ThreadAttributes attributes;
+    private final thread_core_entry.Builder core = thread_core_entry.newBuilder();
 
-    private Asked(ThreadContext thread, long sharedPending, CallBatch batch) throws NoSuchFileException {
+    private Asked(ThreadContext thread, TaskStatus status, long sharedPending, CallBatch batch) {
       this.thread = thread;
       this.batch = batch;
-      status = TaskStatus.ofThread(thread.task().pid(), thread.task().tid());
+      this.status = status;
+      filters.capture(thread.task(), status, core);
       continuation = continuation(thread, sharedPending, status);
       pending = status.set("SigPnd") == 0 ? List.of() : thread.pending().get();
       tidAddressAt = batch.reserve(8);
@@ -117,7 +130,7 @@ final class ThreadStateCapture {
       return status;
     }
 
-    /** Everything, when the batch has run. */
+    /** Everything, when the batch has run; once. Any thread: nothing here needs the tracer. */
     core_entry.Builder answered() {
       return ThreadStateCapture.this.answered(this);
     }
@@ -140,7 +153,7 @@ final class ThreadStateCapture {
     byte[] scheduling = Scheduling.attributes(task.tid());
     var schedulingFields = ByteBuffer.wrap(scheduling).order(ByteOrder.LITTLE_ENDIAN);
     var core =
-        thread_core_entry.newBuilder()
+        asked.core
             .setFutexRla(robust.head())
             .setFutexRlaLen((int) robust.length())
             .setSchedNice(Scheduling.hasNice(scheduling) ? schedulingFields.getInt(Scheduling.NICE_AT) : Scheduling.nice(task.tid()))
@@ -157,7 +170,7 @@ final class ThreadStateCapture {
             .setTimerSlackNs(asked.slack.result());
     asked.attributes.record(core);
     byte[] affinity = Scheduling.affinity(task.tid());
-    if (!java.util.Arrays.equals(affinity, allCpus)) {
+    if (!Arrays.equals(affinity, allCpus)) {
       core.setAffinity(ByteString.copyFrom(affinity));
     }
     if (thread.rseq().address() != 0) {
@@ -167,7 +180,6 @@ final class ThreadStateCapture {
               .setRseqAbiSize(thread.rseq().size())
               .setSignature(thread.rseq().signature()));
     }
-    filters.capture(task, asked.status, core);
     asked.continuation.call().ifPresent(core::setInterruptedCall);
     return core_entry.newBuilder()
         .setMtype(core_entry.march.X86_64)

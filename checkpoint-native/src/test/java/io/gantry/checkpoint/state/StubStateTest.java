@@ -2,12 +2,15 @@ package io.gantry.checkpoint.state;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.TextFormat;
 import io.gantry.checkpoint.image.final_state;
 import io.gantry.checkpoint.image.interrupted_call_entry;
 import io.gantry.checkpoint.image.process_state;
+import io.gantry.checkpoint.image.siginfo_entry;
 import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.Ptrace;
+import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.linux.Wait;
 import io.gantry.checkpoint.testing.StubHost;
@@ -17,6 +20,8 @@ import io.gantry.checkpoint.tracee.Stub;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -67,6 +72,86 @@ class StubStateTest {
             assertThat(TextFormat.printer().printToString(StateDigest.canonical(recaptured)))
                 .isEqualTo(TextFormat.printer().printToString(StateDigest.canonical(captured)));
             assertThat(canonical(recaptured)).isEqualTo(canonical(captured));
+          }
+        },
+        LIMIT);
+  }
+
+  /**
+   * A SIGSTOP makes the kernel go through all threads of the process, which for thousands of them takes the square of their number; where the other signal is
+   * pending itself, it has to be that all the same.
+   */
+  @Test
+  void threadsSayThatTheyAreDoneByASignalForWhichTheKernelLooksAtNobodyElse() {
+    process_state captured;
+    try (var workload = Workload.start("state", "full", "4")) {
+      Pausing.await(workload, LIMIT);
+      captured =
+          box.tracer().call(
+              () -> {
+                long now = System.nanoTime();
+                try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
+                  return StubbedState.renumbered(StateCapture.capture(tree, now).getProcesses(0));
+                }
+              },
+              LIMIT);
+    }
+    byte[] info = new byte[Ptrace.SIGINFO_BYTES];
+    // siginfo_t: si_signo, si_errno, si_code (SI_TKILL), then who sent it.
+    ByteBuffer.wrap(info).order(ByteOrder.LITTLE_ENDIAN).putInt(0, Signals.SIGWINCH).putInt(8, -6).putInt(16, 1);
+    var changed = captured.toBuilder();
+    var entry = siginfo_entry.newBuilder().setSiginfo(ByteString.copyFrom(info));
+    for (var thread : changed.getThreadsBuilderList()) {
+      thread.getThreadCoreBuilder().setBlkSigset(-1);
+    }
+    changed.getThreadsBuilder(0).getTcBuilder().getSignalsSBuilder().addSignals(entry);
+    changed.getThreadsBuilder(2).getThreadCoreBuilder().getSignalsPBuilder().addSignals(entry);
+    var wanted = changed.build();
+    box.tracer().run(
+        () -> {
+          try (var tree = box.begin()) {
+            var threads = StubbedState.startThreads(tree.root(), wanted);
+            new ProcessStateArrival(wanted, threads).recreate();
+            for (int i = 1; i < threads.size(); i++) {
+              int tid = threads.get(i).tid();
+              int stop = ByteBuffer.wrap(Ptrace.signalInfo(tid)).order(ByteOrder.LITTLE_ENDIAN).getInt(0);
+              assertThat(stop).as("signal of thread " + i).isEqualTo(i == 2 ? Signals.SIGSTOP : Signals.SIGWINCH);
+              assertThat(Ptrace.signalMask(tid)).as("blocked").isEqualTo(~(Signals.bit(Signals.SIGKILL) | Signals.bit(Signals.SIGSTOP)));
+              assertThat(Ptrace.pendingSignals(tid, false)).hasSize(wanted.getThreads(i).getThreadCore().getSignalsP().getSignalsCount());
+            }
+            assertThat(Ptrace.pendingSignals(tree.root().tid(), true)).hasSize(wanted.getThreads(0).getTc().getSignalsS().getSignalsCount());
+          }
+        },
+        LIMIT);
+  }
+
+  @Test
+  void threadsOfSeveralProcessesArePutBackIntoTheirCallsTogether() {
+    box.tracer().run(
+        () -> {
+          try (var tree = box.begin()) {
+            var stubs = new ArrayList<Stub>(List.of(tree.root()));
+            for (int pid = 20; pid < 30; pid++) {
+              stubs.add(tree.fork(tree.root(), pid));
+            }
+            var calls = List.of("nanosleep", "clock_nanosleep", "poll", "futex");
+            var all = new ArrayList<CallRearming.Waiting>();
+            var before = new ArrayList<byte[]>();
+            long at = tree.root().benchStart() + tree.root().benchBytes() - 4096;
+            for (int i = 0; i < stubs.size(); i++) {
+              var waiting = waiting(stubs.get(i), calls.get(i % calls.size()), at);
+              var entry =
+                  interrupted_call_entry.newBuilder().setNumber((int) waiting.registers()[RegisterSet.ORIG_AX]).setNanosecondsLeft(60_000_000_000L).build();
+              before.add(ProcessVm.read(stubs.get(i).pid(), at, 128));
+              all.add(new CallRearming.Waiting(stubs.get(i), entry, waiting.registers()));
+            }
+            var outcomes = CallRearming.rearm(all);
+            for (int i = 0; i < stubs.size(); i++) {
+              assertThat(outcomes.get(i)).isEqualTo(all.get(i).registers());
+              assertThat(Ptrace.registers(stubs.get(i).tid())[RegisterSet.AX]).isEqualTo(InterruptedCall.RESTART_BLOCK);
+              assertThat(Ptrace.registers(stubs.get(i).tid())[RegisterSet.ORIG_AX]).isEqualTo(all.get(i).call().getNumber());
+              assertThat(ProcessVm.read(stubs.get(i).pid(), at, 128)).as("the program's memory").isEqualTo(before.get(i));
+            }
           }
         },
         LIMIT);
