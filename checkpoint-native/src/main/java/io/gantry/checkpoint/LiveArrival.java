@@ -195,7 +195,8 @@ final class LiveArrival implements Arrival {
     var files = descriptors.orElseThrow(LiveArrival::incomplete);
     var last = end.orElseThrow(LiveArrival::incomplete);
     var hauled = haul.map(HaulArrival::digest).orElse("");
-    var digest = CommitDigest.of(memory.digest(), last.getVerify() ? memory.verifyDigest() : "", canonicalState, files.toByteArray(), hauled);
+    var allMemory = last.getVerify() ? memory.verifyDigest() : "";
+    var digest = CommitDigest.of(memory.digest(), allMemory, canonicalState, files.toByteArray(), hauled);
     canonicalState = new byte[0];
     if (withDigests && !digest.equals(last.getDigest())) {
       throw new CheckpointException(

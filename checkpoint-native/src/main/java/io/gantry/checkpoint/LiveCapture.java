@@ -283,8 +283,9 @@ final class LiveCapture implements Capture {
     long stateDone = System.nanoTime();
     var frozen = change.order().stream().map(process -> new FrozenProcess(process, breaks.get(process.pid()))).toList();
     var openMemory = new HashMap<Integer, List<OpenMemory>>();
-    descriptors.memory().forEach(
-        open -> openMemory.computeIfAbsent(open.pid(), pid -> new ArrayList<>()).add(new OpenMemory(open.descriptor(), open.link())));
+    for (var open : descriptors.memory()) {
+      openMemory.computeIfAbsent(open.pid(), pid -> new ArrayList<>()).add(new OpenMemory(open.descriptor(), open.link()));
+    }
     var round = memory.lastRound(rounds++, frozen, pid -> openMemory.getOrDefault(pid, List.of()), sink);
     memory.tmpfs().ifPresent(state::setTmpfs);
     final_state processes = state.build();

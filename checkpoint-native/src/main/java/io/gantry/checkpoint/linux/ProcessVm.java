@@ -93,7 +93,8 @@ public final class ProcessVm {
     if (result != local.byteSize()) {
       long failedAt = result < length ? address + Math.max(0, result) : secondAddress + (result - length);
       throw new KernelException(
-          name + "(process " + pid + ", 0x" + Long.toHexString(failedAt) + ", two pieces of " + length + " and " + secondLength + " bytes)",
+          name + "(process " + pid + ", 0x" + Long.toHexString(failedAt) + ", two pieces of " + length + " and " + secondLength
+              + " bytes)",
           result < 0 ? (int) -result : Errno.EFAULT);
     }
   }

@@ -122,8 +122,9 @@ final class LayoutFinish {
     if (!program.hasDeleted()) {
       String name = program.getName();
       var batch = calls.room(1, name.length() * 3 + 16);
-      opened =
-          Optional.of(batch.call("open(\"" + name + "\")", SyscallNumber.OPENAT, Fd.AT_FDCWD, batch.string(name), Fd.O_RDONLY | Fd.O_CLOEXEC, 0));
+      long path = batch.string(name);
+      int flags = Fd.O_RDONLY | Fd.O_CLOEXEC;
+      opened = Optional.of(batch.call("open(\"" + name + "\")", SyscallNumber.OPENAT, Fd.AT_FDCWD, path, flags, 0));
     }
     calls.run(together);
   }

@@ -408,7 +408,9 @@ public final class MemoryArrival implements PageReceiver, AutoCloseable {
     tracer.run(
         () -> {
           LayoutFinish.finish(
-              all.stream().map(process -> new LayoutFinish.Wanted(process.memory.stub(), process.layout, process.description.getMm())).toList(),
+              all.stream()
+                  .map(process -> new LayoutFinish.Wanted(process.memory.stub(), process.layout, process.description.getMm()))
+                  .toList(),
               deletedFiles);
           for (var process : all) {
             var stub = process.memory.stub();

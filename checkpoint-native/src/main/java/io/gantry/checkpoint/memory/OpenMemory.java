@@ -12,6 +12,8 @@ import java.util.List;
 public record OpenMemory(int number, String target) {
   /** All descriptors of a process; empty when it has ended. */
   static List<OpenMemory> all(int pid) {
-    return Link.descriptors(pid).stream().map(descriptor -> new OpenMemory(descriptor, Link.read(pid, "fd/" + descriptor).orElse(""))).toList();
+    return Link.descriptors(pid).stream()
+        .map(descriptor -> new OpenMemory(descriptor, Link.read(pid, "fd/" + descriptor).orElse("")))
+        .toList();
   }
 }

@@ -38,7 +38,11 @@ public final class DescriptorCapture {
    * @param memory descriptors of processes that may be of shared memory: memory files, and what lies in no directory any more
    */
   public record Captured(
-      descriptors_entry state, List<DeletedFileRef> deletedFiles, List<file_lock_entry> locks, List<ContainerIpc.OpenQueue> queues, List<OpenMemory> memory) {}
+      descriptors_entry state,
+      List<DeletedFileRef> deletedFiles,
+      List<file_lock_entry> locks,
+      List<ContainerIpc.OpenQueue> queues,
+      List<OpenMemory> memory) {}
 
   /** @param pid as the host counts; @param link what {@code /proc/PID/fd/N} points to */
   public record OpenMemory(int pid, int descriptor, String link) {}
@@ -162,7 +166,8 @@ public final class DescriptorCapture {
 
   private static List<OpenMemory> memory(Inventory inventory) {
     return inventory.descriptors().stream()
-        .filter(seen -> !seen.process().thread() && (seen.link().startsWith(MEMORY_FILE) || seen.link().endsWith(SeenDescriptor.DELETED)))
+        .filter(seen -> !seen.process().thread())
+        .filter(seen -> seen.link().startsWith(MEMORY_FILE) || seen.link().endsWith(SeenDescriptor.DELETED))
         .map(seen -> new OpenMemory(seen.process().pid(), seen.fd(), seen.link()))
         .toList();
   }

@@ -39,7 +39,8 @@ final class PendingSignals {
 
   /** Whether a signal is among those that are pending. */
   static boolean has(signal_queue_entry queue, int signal) {
-    return queue.getSignalsList().stream().anyMatch(entry -> ThreadStateCapture.littleEndian(entry.getSiginfo().toByteArray()).getInt(0) == signal);
+    return queue.getSignalsList().stream()
+        .anyMatch(entry -> ThreadStateCapture.littleEndian(entry.getSiginfo().toByteArray()).getInt(0) == signal);
   }
 
   /**

@@ -96,7 +96,8 @@ final class ProcessAttributes {
     return new Asked(batch);
   }
 
-  private static task_core_entry entry(Asked asked, ProcessContext process, TaskStat stat, IntUnaryOperator tidInside) throws NoSuchFileException {
+  private static task_core_entry entry(Asked asked, ProcessContext process, TaskStat stat, IntUnaryOperator tidInside)
+      throws NoSuchFileException {
     var leader = process.leader();
     int pid = process.pid();
     var batch = asked.batch;

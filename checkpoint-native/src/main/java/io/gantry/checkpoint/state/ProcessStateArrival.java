@@ -317,7 +317,7 @@ public final class ProcessStateArrival {
   /** Threads, by their place, that were in a call with a time-out. */
   private List<Integer> waiting() {
     if (waiting.isEmpty()) {
-      waiting = Optional.of(IntStream.range(0, registers.length).filter(i -> state.getThreads(i).getThreadCore().hasInterruptedCall()).boxed().toList());
+      waiting = Optional.of(IntStream.range(0, registers.length).filter(this::needsRearming).boxed().toList());
     }
     return waiting.get();
   }

@@ -87,7 +87,7 @@ final class ProcessStateCapture {
     }
 
     private void askOthers(long sharedPending) {
-      var stopped = process.leader().task() instanceof StoppedThread thread ? Optional.of(thread) : Optional.<StoppedThread>empty();
+      var stopped = Optional.of(process.leader().task()).filter(StoppedThread.class::isInstance).map(StoppedThread.class::cast);
       int lanes = stopped.map(StoppedThread::lanes).orElse(1);
       var others = process.threads().subList(1, process.threads().size());
       try (var statuses = ahead("status", others.size(), i -> ThreadStateCapture.status(others.get(i)));
@@ -126,7 +126,8 @@ final class ProcessStateCapture {
         try {
           core.getThreadCoreBuilder().setFs(FileSystemState.captureThread(process.pid(), tid));
         } catch (IOException e) {
-          throw new CheckpointException("thread " + tid + " of process " + process.pid() + " ended while its state was being captured", e);
+          throw new CheckpointException(
+              "thread " + tid + " of process " + process.pid() + " ended while its state was being captured", e);
         }
       }
       return core;
@@ -154,7 +155,10 @@ final class ProcessStateCapture {
     IntUnaryOperator tidInside = tid -> inside.getOrDefault(tid, process.nsPid());
     var status = asked.askedThreads.getFirst().status();
     var stat = TaskStat.ofProcess(process.pid());
-    var state = process_state.newBuilder().setTree(place(process, asked.parent, status, stat)).setFs(FileSystemState.capture(process.pid(), status));
+    var state =
+        process_state.newBuilder()
+            .setTree(place(process, asked.parent, status, stat))
+            .setFs(FileSystemState.capture(process.pid(), status));
     var cores = asked.cores();
     for (int i = 0; i < cores.size(); i++) {
       var core = cores.get(i);

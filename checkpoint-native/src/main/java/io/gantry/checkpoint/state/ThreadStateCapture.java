@@ -46,7 +46,8 @@ final class ThreadStateCapture {
   private final SeccompFilters filters = new SeccompFilters();
 
   /** Fields of the status file that {@link Credentials} are made of. */
-  private static final List<String> CREDENTIALS = List.of("Uid", "Gid", "Groups", "NoNewPrivs", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb");
+  private static final List<String> CREDENTIALS =
+      List.of("Uid", "Gid", "Groups", "NoNewPrivs", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb");
 
   /** Those of the thread before, which those of the next are likely to be equal to. */
   private volatile Optional<KnownCredentials> lastCredentials = Optional.empty();
@@ -196,7 +197,9 @@ final class ThreadStateCapture {
     long[] registers = thread.registers();
     // Asked only where it counts: this is done for each of thousands of threads.
     boolean signalWaits = registers[RegisterSet.AX] == -Errno.EINTR && signalWaits(thread, sharedPending, status);
-    boolean replaced = registers[RegisterSet.AX] == InterruptedCall.RESTART_BLOCK && (int) registers[RegisterSet.ORIG_AX] == SyscallNumber.RESTART_SYSCALL;
+    boolean replaced =
+        registers[RegisterSet.AX] == InterruptedCall.RESTART_BLOCK
+            && (int) registers[RegisterSet.ORIG_AX] == SyscallNumber.RESTART_SYSCALL;
     var waited = thread.blockedSinceNs().apply(status.voluntarySwitches());
     return InterruptedCall.of(
         registers,

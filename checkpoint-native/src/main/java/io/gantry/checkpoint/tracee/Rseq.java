@@ -33,8 +33,8 @@ final class Rseq {
       for (int i = 0, next = 0; i < sections.length; i++) {
         if (configurations.get(i).address() != 0) {
           // One that cannot be read is an error of its own, which names the address.
-          sections[i] =
-              (next + 1L) * Long.BYTES <= bytes ? read.getAtIndex(ValueLayout.JAVA_LONG, next) : ProcessVm.readLong(pid, addresses[next]);
+          boolean isRead = (next + 1L) * Long.BYTES <= bytes;
+          sections[i] = isRead ? read.getAtIndex(ValueLayout.JAVA_LONG, next) : ProcessVm.readLong(pid, addresses[next]);
           next++;
         }
       }

@@ -300,8 +300,8 @@ final class TreeStopper {
       long[] sections = Rseq.sections(shown, rseqs);
       for (int i = 0; i < tracees.size(); i++) {
         var tracee = tracees.get(i);
-        var thread =
-            new StoppedThread(process, tracee.tid, tidInside(namespace, shown, tracee.tid), tracee.groupStopSignal, rseqs.get(i), sections[i]);
+        int inside = tidInside(namespace, shown, tracee.tid);
+        var thread = new StoppedThread(process, tracee.tid, inside, tracee.groupStopSignal, rseqs.get(i), sections[i]);
         tracee.observation.ifPresent(thread::seenWaiting);
         process.add(thread);
       }
