@@ -1,5 +1,6 @@
 package io.gantry.checkpoint.resource;
 
+import io.gantry.checkpoint.Ahead;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.linux.DescriptorTable;
 import io.gantry.checkpoint.linux.Errno;
@@ -31,17 +32,24 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.IntFunction;
 
 /**
  * Every descriptor of a set of processes, looked at once from outside. Processes and descriptors that vanish meanwhile are left
  * out, so it can be taken of a running container; only of a stopped one is it a consistent picture. One thread.
  */
 final class Inventory implements AutoCloseable {
+  /** With fewer processes a second thread of ours would cost more than it gains. */
+  private static final int MANY = 16;
+
   private static final Comparator<List<SeenDescriptor>> KERNEL_ORDER =
       Comparator.comparing(List::getFirst, (a, b) -> Kcmp.compareFiles(a.process().pid(), a.fd(), b.process().pid(), b.fd()));
 
   private final List<ProcessRef> processes;
-  private final Map<Integer, DescriptorTable> tables = new LinkedHashMap<>();
+  /** Opened by whoever looks at a process. */
+  private final Map<Integer, DescriptorTable> tables = new ConcurrentHashMap<>();
+
   private final List<SeenDescriptor> descriptors = new ArrayList<>();
   private final Map<String, List<SeenDescriptor>> byLink = new HashMap<>();
   private final Map<Long, List<SeenDescriptor>> byInode = new HashMap<>();
@@ -66,10 +74,14 @@ final class Inventory implements AutoCloseable {
   /** Looks at all descriptors. Close it: it holds three descriptors for each process. */
   static Inventory take(List<ProcessRef> processes) {
     var inventory = new Inventory(processes);
-    try {
-      for (var process : processes) {
+    // Of many, one half is looked at beside the other.
+    int half = processes.size() < MANY ? processes.size() : processes.size() / 2;
+    var others = processes.subList(half, processes.size());
+    try (var second = half(others, inventory)) {
+      for (int i = 0; i < processes.size(); i++) {
+        var process = processes.get(i);
         inventory.nsPids.put(process.pid(), process.nsPid());
-        inventory.add(process);
+        inventory.add(process, i < half ? inventory.look(process) : second.get(i - half));
       }
       return inventory;
     } catch (RuntimeException e) {
@@ -78,24 +90,36 @@ final class Inventory implements AutoCloseable {
     }
   }
 
-  private void add(ProcessRef process) {
+  private static Ahead<List<SeenDescriptor>> half(List<ProcessRef> processes, Inventory inventory) {
+    IntFunction<List<SeenDescriptor>> look = i -> inventory.look(processes.get(i));
+    return processes.isEmpty() ? Ahead.notAtAll(0, look) : Ahead.begin("more descriptors", processes.size(), look);
+  }
+
+  private void add(ProcessRef process, List<SeenDescriptor> found) {
+    for (var seen : found) {
+      descriptors.add(seen);
+      byNumber.computeIfAbsent(process, p -> new HashMap<>()).put(seen.fd(), seen);
+      byInode.computeIfAbsent(seen.status().inode(), inode -> new ArrayList<>(2)).add(seen);
+      byLink.computeIfAbsent(seen.link(), link -> new ArrayList<>(2)).add(seen);
+    }
+  }
+
+  /** Looks at the descriptors of one process; there are none when it has gone. Of this inventory only the tables are touched: any thread. */
+  private List<SeenDescriptor> look(ProcessRef process) {
     DescriptorTable table;
     try {
       table = DescriptorTable.open(process.pid());
     } catch (KernelException e) {
       if (isGone(e)) {
-        return;
+        return List.of();
       }
       throw e;
     }
     tables.put(process.pid(), table);
+    var found = new ArrayList<SeenDescriptor>();
     for (int fd : table.list()) {
       try {
-        var seen = look(process, table, fd);
-        descriptors.add(seen);
-        byNumber.computeIfAbsent(process, p -> new HashMap<>()).put(fd, seen);
-        byInode.computeIfAbsent(seen.status().inode(), inode -> new ArrayList<>(2)).add(seen);
-        byLink.computeIfAbsent(seen.link(), link -> new ArrayList<>(2)).add(seen);
+        found.add(look(process, table, fd));
       } catch (KernelException e) {
         if (!isGone(e)) {
           throw new CheckpointException("looking at descriptor " + fd + " of process " + process.pid() + ": " + e.getMessage(),
@@ -103,6 +127,7 @@ final class Inventory implements AutoCloseable {
         }
       }
     }
+    return found;
   }
 
   static boolean isGone(KernelException e) {

@@ -1,5 +1,6 @@
 package io.gantry.checkpoint.state;
 
+import io.gantry.checkpoint.Ahead;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.core_entry;
 import io.gantry.checkpoint.image.process_state;

@@ -22,7 +22,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
+import java.util.stream.Stream;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -199,6 +201,42 @@ class DescriptorSurveyTest {
       }
       assertThat(removed).isEqualTo(1);
     }
+  }
+
+  /** Of so many that two threads look at them. */
+  @Test
+  void eachOfManyProcessesHasItsOwnDescriptorsAndThoseOfAll() {
+    var script = "exec </dev/null >/dev/null 2>&1 9</etc/passwd; for i in $(seq 20); do (exec 8</etc/passwd sleep 100) & done; exec sleep 100";
+    try (var program = Workload.run("many", List.of("sh", "-c", script))) {
+      Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> sleeping(program.pid()).size() == 21);
+      var processes = sleeping(program.pid());
+      var state = DescriptorCapture.capture(processes).state();
+      assertThat(state.getProcessList()).extracting(process -> process.getPid()).isEqualTo(processes.stream().map(ProcessRef::nsPid).toList());
+      var own = new HashSet<Integer>();
+      var shared = new HashSet<Integer>();
+      for (var process : state.getProcessList()) {
+        boolean first = process.getPid() == program.pid();
+        assertThat(process.getFdList()).extracting(fd -> fd.getFd()).isEqualTo(first ? List.of(0, 1, 2, 9) : List.of(0, 1, 2, 8, 9));
+        process.getFdList().stream().filter(fd -> fd.getFd() == 8).forEach(fd -> own.add(fd.getId()));
+        process.getFdList().stream().filter(fd -> fd.getFd() == 9).forEach(fd -> shared.add(fd.getId()));
+      }
+      assertThat(own).hasSize(20).doesNotContainAnyElementsOf(shared);
+      assertThat(shared).hasSize(1);
+    }
+  }
+
+  private static List<ProcessRef> sleeping(int parent) {
+    return Stream.concat(Stream.of(parent), ProcessHandle.of(parent).orElseThrow().children().map(child -> (int) child.pid()).sorted())
+        .filter(
+            pid -> {
+              try {
+                return Files.readString(Path.of("/proc/" + pid + "/comm")).equals("sleep\n");
+              } catch (IOException gone) {
+                return false;
+              }
+            })
+        .map(pid -> new ProcessRef(pid, pid))
+        .toList();
   }
 
   @Test

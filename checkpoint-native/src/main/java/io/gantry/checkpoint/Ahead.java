@@ -1,4 +1,4 @@
-package io.gantry.checkpoint.state;
+package io.gantry.checkpoint;
 
 import io.gantry.checkpoint.linux.CallingThread;
 import java.util.Optional;
@@ -7,10 +7,12 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntFunction;
 
 /**
- * Results that a thread of its own works out, in their order, ahead of or beside the one that uses them: of thousands of threads half of what is to be found out
- * needs no tracer. Closing it waits for the end of that thread. Used by one thread.
+ * Results that a thread of its own works out, in their order, ahead of or beside the one that uses them: of thousands of threads, or descriptors, half of what is to
+ * be found out needs no tracer. Closing it waits for the end of that thread. Used by one thread.
+ *
+ * @param <T> what each result is
  */
-final class Ahead<T> implements AutoCloseable {
+public final class Ahead<T> implements AutoCloseable {
   /** Looks before each wait, which takes longer than most results. */
   private static final int LOOKS = 100;
 
@@ -35,12 +37,12 @@ final class Ahead<T> implements AutoCloseable {
    * @param count how many
    * @param work makes one of them, by its place; must not use ptrace, and returns in a time that is limited
    */
-  static <T> Ahead<T> begin(String name, int count, IntFunction<T> work) {
+  public static <T> Ahead<T> begin(String name, int count, IntFunction<T> work) {
     return new Ahead<>(Optional.of(name), count, work);
   }
 
   /** Where a second thread would cost more than it gains: each is made when it is asked for. */
-  static <T> Ahead<T> notAtAll(int count, IntFunction<T> work) {
+  public static <T> Ahead<T> notAtAll(int count, IntFunction<T> work) {
     return new Ahead<>(Optional.empty(), count, work);
   }
 
@@ -59,7 +61,7 @@ final class Ahead<T> implements AutoCloseable {
    *
    * @throws RuntimeException what the work has thrown, for this one or for one before
    */
-  T get(int index) {
+  public T get(int index) {
     if (thread.isEmpty()) {
       return work.apply(index);
     }
