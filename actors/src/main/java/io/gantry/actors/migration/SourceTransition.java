@@ -96,6 +96,9 @@ public record SourceTransition(Plan plan) implements SourceRules {
       Duration inDoubtAfter,
       Duration undoRepeat,
       int undosMax) {
+    /** 40 MB/s: a host that is slower is busy beyond hope; one that is not reads ten times that ({@code docs/performance.md}). */
+    public static final long VERIFY_NS_PER_PAGE_MAX = 100_000;
+
     public static Limits defaults() {
       return new Limits(
           Duration.ofSeconds(15),
@@ -181,8 +184,11 @@ public record SourceTransition(Plan plan) implements SourceRules {
   /** @param lastMax how long {@link SendingLast} may then take */
   public record Freezing(Terms terms, Duration lastMax) implements Phase {}
 
-  /** @param readyDigest what the destination has computed, when its Ready has overtaken the end of the sending here */
-  public record SendingLast(Terms terms, Optional<String> readyDigest) implements Phase {}
+  /**
+   * @param readyDigest what the destination has computed, when its Ready has overtaken the end of the sending here
+   * @param lastMax how long it may take, and so a digest over every page at the destination
+   */
+  public record SendingLast(Terms terms, Optional<String> readyDigest, Duration lastMax) implements Phase {}
 
   /**
    * @param readyDigest what the destination has computed, when it is ready;
@@ -522,7 +528,8 @@ public record SourceTransition(Plan plan) implements SourceRules {
               step(new PreCopying(phase.terms(), List.copyOf(rounds)), new Action.SendRound(rounds.size()));
           case FreezePolicy.FreezeNow(var prediction, var why) ->
               step(
-                  new Freezing(phase.terms(), plan.limits().frozenStep().plusNanos(4 * prediction.pauseNs())),
+                  new Freezing(
+                      phase.terms(), plan.limits().frozenStep().plusNanos(4 * prediction.pauseNs()).plus(verifying(rounds))),
                   new Action.Freeze(prediction, why),
                   new Action.StartTimer(Timer.STEP, plan.limits().frozenSilence()),
                   new Action.StartTimer(Timer.SILENCE, plan.limits().frozenSilence()));
@@ -534,11 +541,20 @@ public record SourceTransition(Plan plan) implements SourceRules {
     };
   }
 
+  /** How long a digest over every page may take on each side, which no round has shown. */
+  private Duration verifying(List<FreezePolicy.Round> rounds) {
+    if (!plan.options().verify()) {
+      return Duration.ZERO;
+    }
+    long pages = rounds.stream().mapToLong(FreezePolicy.Round::pages).max().orElse(0);
+    return Duration.ofNanos(pages * Limits.VERIFY_NS_PER_PAGE_MAX);
+  }
+
   private Step freezing(Freezing phase, Event event) {
     return switch (event) {
       case Frozen() ->
           step(
-              new SendingLast(phase.terms(), Optional.empty()),
+              new SendingLast(phase.terms(), Optional.empty(), phase.lastMax()),
               new Action.SendLast(),
               new Action.StartTimer(Timer.STEP, phase.lastMax()));
       case TimerFired(var timer) when timer == Timer.STEP ->
@@ -556,12 +572,17 @@ public record SourceTransition(Plan plan) implements SourceRules {
               new AwaitingReady(phase.terms(), digest, false, phase.readyDigest()),
               new Action.Hold(),
               new Action.AnnounceLast(digest),
-              new Action.StartTimer(Timer.STEP, plan.limits().engineStep()));
-      case Ready(var digest) -> step(new SendingLast(phase.terms(), Optional.of(digest)));
+              new Action.StartTimer(Timer.STEP, readyMax(phase)));
+      case Ready(var digest) -> step(new SendingLast(phase.terms(), Optional.of(digest), phase.lastMax()));
       case TimerFired(var timer) when timer == Timer.STEP ->
           rollBack(Result.ROLLED_BACK, "Sending the last pages and the state to node " + plan.destination() + " took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().frozenSilence());
     };
+  }
+
+  private Duration readyMax(SendingLast phase) {
+    var usual = plan.limits().engineStep();
+    return plan.options().verify() ? usual.plus(phase.lastMax()) : usual;
   }
 
   private Step awaitingReady(AwaitingReady phase, Event event) {

@@ -111,7 +111,7 @@ class SourceTransitionTest {
 
   @Test
   void aReadyThatOvertakesTheEndOfSendingCountsAndItsDigestIsCompared() {
-    var early = SOURCE.transition(new SendingLast(TERMS, Optional.empty()), new Ready("d")).phase();
+    var early = SOURCE.transition(new SendingLast(TERMS, Optional.empty(), Duration.ofSeconds(3)), new Ready("d")).phase();
     assertThat(SOURCE.transition(early, new LastSent("d")).phase())
         .isEqualTo(new AwaitingReady(TERMS, "d", false, Optional.of("d")));
     assertThat(SOURCE.transition(early, new LastSent("e")).phase()).isInstanceOf(RollingBack.class);
@@ -130,7 +130,7 @@ class SourceTransitionTest {
 
   @Test
   void whatIsFoundOnlyWhenTheContainerStandsStillRollsBackAtOnce() {
-    for (var phase : List.of(new PreCopying(TERMS, List.of()), new SendingLast(TERMS, Optional.empty()))) {
+    for (var phase : List.of(new PreCopying(TERMS, List.of()), new SendingLast(TERMS, Optional.empty(), Duration.ofSeconds(3)))) {
       var step = SOURCE.transition(phase, new CaptureRefused(FINDINGS));
       assertThat(step.phase()).isInstanceOfSatisfying(RollingBack.class, back -> assertThat(back.reason()).contains("io_uring"));
       assertThat(step.actions()).contains(new Action.Resume());
@@ -193,6 +193,23 @@ class SourceTransitionTest {
         .containsExactly(
             Duration.ofMillis(200), Duration.ofMillis(400), Duration.ofMillis(800), Duration.ofMillis(1600),
                 Duration.ofSeconds(2), Duration.ofSeconds(2));
+  }
+
+  @Test
+  void aDigestOverEveryPageHasTheTimeThatItTakes() {
+    var gibibytes = new FreezePolicy.Round(8 << 18, 0, 8L << 30, 8_000_000_000L, 0);
+    var verified =
+        new SourceTransition(
+            new Plan("a.1.1", "web", "a", "b", new MigrateOptions(Duration.ofMillis(20), Duration.ofMinutes(5), MigrateOptions.OnStall.FREEZE, true), LIMITS));
+    var copying = new PreCopying(TERMS, List.of());
+    var quick = (Freezing) SOURCE.transition(copying, new RoundSent(gibibytes, 0, 60_000_000_000L)).phase();
+    var slow = (Freezing) verified.transition(copying, new RoundSent(gibibytes, 0, 60_000_000_000L)).phase();
+    assertThat(quick.lastMax()).isLessThan(Duration.ofSeconds(4));
+    assertThat(slow.lastMax().minus(quick.lastMax())).isGreaterThan(Duration.ofMinutes(3));
+    var sending = verified.transition(slow, new Frozen());
+    assertThat(sending.actions()).contains(new Action.StartTimer(Timer.STEP, slow.lastMax()));
+    assertThat(verified.transition(sending.phase(), new LastSent("d")).actions())
+        .contains(new Action.StartTimer(Timer.STEP, LIMITS.engineStep().plus(slow.lastMax())));
   }
 
   @Test
