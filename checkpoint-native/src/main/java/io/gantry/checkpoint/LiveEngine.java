@@ -33,6 +33,7 @@ import io.gantry.checkpoint.tracee.Birth;
 import io.gantry.checkpoint.tracee.Cgroup;
 import io.gantry.checkpoint.tracee.Freezer;
 import io.gantry.checkpoint.tracee.TracerThread;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -221,7 +222,7 @@ public final class LiveEngine implements Engine {
             .needing(HugePageNeeds.of(pids));
     return origin
         .filter(made -> !pids.isEmpty())
-        .flatMap(made -> OciOffer.of(made, pids.getFirst(), target.limits()))
+        .flatMap(made -> OciOffer.of(made, pids.getFirst(), pids, target.limits()))
         .map(offer -> footprint.madeBy(offer, onHost(offer.origin(), footprint.mappedFiles())))
         .orElse(footprint);
   }
@@ -263,7 +264,9 @@ public final class LiveEngine implements Engine {
     NetworkLinks.connect(container.name(), container.initPid(), network);
     TcpQuiet.wake(new ContainerTarget(container).processes());
     // A copy that an agent has built which died before it could let it run.
-    SocketFiles.putInPlace(Path.of("/proc/" + container.initPid() + "/root"), container.directory().resolve(SocketFiles.LIST));
+    var root = Path.of("/proc/" + container.initPid() + "/root");
+    var socketFiles = container.directory().resolve(SocketFiles.LIST);
+    UserNamespaces.root(container.initPid()).run(() -> SocketFiles.putInPlace(root, socketFiles));
     try (var tracer = new TracerThread("tracer of " + container.name())) {
       RunningOn.thaw(new ContainerTarget(container), tracer);
     }

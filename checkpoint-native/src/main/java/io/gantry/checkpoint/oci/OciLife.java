@@ -123,6 +123,7 @@ public final class OciLife {
     try (var creation = new OciCreation(container.runtime(), offer.origin(), directory, output, newborn)) {
       var tree = StubTree.beginInRuntime(creation, clocks, OciRuntime.COMMAND_MAX);
       try {
+        offer.requireSameIds(tree.root().pid());
         offer.requireSameMounts(tree.root().pid());
         OciLimits.apply(container.runtime(), offer.origin().id(), offer.limits(), directory);
         return tree;
@@ -165,11 +166,27 @@ public final class OciLife {
               new Finding(0, -1, "bind mount", "%s, which the container has at %s, is not on this host".formatted(mount.source(), mount.destination())));
         }
       }
+      if (bundle.makes("user") && !mayMakeUserNamespaces()) {
+        findings.add(
+            new Finding(
+                0,
+                -1,
+                "user namespace",
+                "this host makes no user namespaces (/proc/sys/user/max_user_namespaces is 0 or missing), and the container has one"));
+      }
       findings.addAll(OciNetwork.preflight(bundle));
     } catch (CheckpointException missing) {
       findings.add(new Finding(0, -1, "bundle", missing.getMessage()));
     }
     return findings;
+  }
+
+  private static boolean mayMakeUserNamespaces() {
+    try {
+      return !ProcText.read("/proc/sys/user/max_user_namespaces").strip().equals("0");
+    } catch (NoSuchFileException none) {
+      return false;
+    }
   }
 
   /** Whether the container's network namespace is one that somebody else has made and that outlives it. */

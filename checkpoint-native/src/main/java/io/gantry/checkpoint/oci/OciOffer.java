@@ -1,8 +1,13 @@
 package io.gantry.checkpoint.oci;
 
 import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.procfs.IdMap;
+import io.gantry.checkpoint.procfs.IdMaps;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.nio.file.NoSuchFileException;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -10,21 +15,57 @@ import java.util.Optional;
  *
  * @param mounts those that it has, to be compared with what the destination's runtime makes
  * @param limits that it has now, see {@link OciLimits}; empty when they are not known
+ * @param users which users of the host its users are, as {@code /proc/PID/uid_map} has it; empty when it is in the user namespace of
+ *     the source's agent
+ * @param groups the same of groups
  */
-public record OciOffer(OciOrigin origin, List<String> mounts, String limits) {
+public record OciOffer(OciOrigin origin, List<String> mounts, String limits, String users, String groups) {
   public OciOffer {
     mounts = List.copyOf(mounts);
     // Hosts of older versions do not send any.
     limits = limits == null ? "" : limits;
+    users = Objects.requireNonNullElse(users, "");
+    groups = Objects.requireNonNullElse(groups, "");
   }
 
-  /** @param root the container's first process, as the host counts; empty when it has ended */
-  public static Optional<OciOffer> of(OciOrigin origin, int root, String limits) {
+  /**
+   * @param root the container's first process, as the host counts; empty when it has ended
+   * @param pids all of its processes
+   */
+  public static Optional<OciOffer> of(OciOrigin origin, int root, List<Integer> pids, String limits) {
     try {
-      return Optional.of(new OciOffer(origin, MountTable.of(root).comparable(), limits));
-    } catch (NoSuchFileException ended) {
+      var ids = UserNamespaces.mapsOf(root, pids);
+      return Optional.of(new OciOffer(origin, MountTable.of(root).comparable(), limits, text(ids.users()), text(ids.groups())));
+    } catch (NoSuchFileException | KernelException ended) {
       return Optional.empty();
     }
+  }
+
+  private static String text(IdMap map) {
+    return map.equals(IdMap.IDENTITY) ? "" : map.text();
+  }
+
+  /** @throws CheckpointException when the runtime here has made a user namespace in which ids mean something else */
+  void requireSameIds(int root) {
+    IdMaps here;
+    try {
+      here = IdMaps.of(root);
+    } catch (NoSuchFileException ended) {
+      throw new CheckpointException("the first process of " + origin.id() + " has ended while it was being made", ended);
+    }
+    if (!text(here.users()).equals(users) || !text(here.groups()).equals(groups)) {
+      throw new CheckpointException(
+          "%s maps other ids here than the container %s has: there %s, here %s; equal uidMappings and gidMappings would help"
+              .formatted(origin.runtime(), origin.id(), inWords(users, groups), inWords(text(here.users()), text(here.groups()))));
+    }
+  }
+
+  private static String inWords(String users, String groups) {
+    return "users " + inWords(users) + " and groups " + inWords(groups);
+  }
+
+  private static String inWords(String map) {
+    return map.isEmpty() ? "as the host has them" : "[" + map.strip().replace("\n", ", ") + "]";
   }
 
   /** @throws CheckpointException when the runtime here has mounted something else */

@@ -12,6 +12,7 @@ import io.gantry.checkpoint.linux.Ptrace;
 import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.JobStop;
@@ -55,6 +56,7 @@ public final class ProcessStateArrival {
   private final long[][] registers;
   private final int capabilitiesMax;
   private final seccomp_entry filters;
+  private final Optional<IdMaps> within;
 
   /**
    * @param state what was captured
@@ -66,6 +68,16 @@ public final class ProcessStateArrival {
 
   /** @param filters the seccomp filters of the whole container, to which threads refer by number */
   public ProcessStateArrival(process_state state, List<? extends RemoteTask> threads, seccomp_entry filters) {
+    this(state, threads, filters, Optional.empty());
+  }
+
+  /**
+   * As above, for a process that {@linkplain #become was made} the one it is to be and has then entered a user namespace.
+   *
+   * @param within how ids of the container are called in that namespace; empty when it has entered none
+   */
+  public ProcessStateArrival(
+      process_state state, List<? extends RemoteTask> threads, seccomp_entry filters, Optional<IdMaps> within) {
     if (threads.size() != state.getThreadsCount()) {
       throw new CheckpointException(
           "process %d has %d threads, but its stub has %d"
@@ -78,12 +90,23 @@ public final class ProcessStateArrival {
       registers[i] = RegisterSet.fromEntry(state.getThreads(i).getThreadInfo().getGpregs());
     }
     this.filters = filters;
+    this.within = within;
     capabilitiesMax = capabilitiesMax();
   }
 
   /** Sets the container's host and domain name, which belong to all of its processes; once, in any stub that still has every right. */
   public static void setNames(RemoteTask task, utsns_entry names) {
     UtsNames.restore(task, names);
+  }
+
+  /**
+   * Gives a stub the ids and groups of the process that it is to become, in whose user namespace it may not be able to take them; it keeps
+   * its rights.
+   */
+  public static void become(RemoteTask stub, process_state state) {
+    var batch = stub.newBatch();
+    Credentials.become(batch, state.getThreads(0).getThreadCore().getCreds());
+    stub.run(batch);
   }
 
   /**
@@ -137,6 +160,15 @@ public final class ProcessStateArrival {
     all.forEach(ProcessStateArrival::recreateThreads);
     all.forEach(arrival -> together.add(arrival.leader(), arrival.ending()));
     together.finish();
+  }
+
+  /** Before {@link #recreate}, for a process in another user namespace than this agent: what it could not do itself any more. */
+  public void raiseLimits() {
+    try {
+      ProcessAttributes.raiseLimits(leader().pid(), state.getThreads(0).getTc());
+    } catch (NoSuchFileException e) {
+      throw new CheckpointException("the stub " + leader().pid() + " was killed", e);
+    }
   }
 
   private RemoteTask leader() {
@@ -217,7 +249,12 @@ public final class ProcessStateArrival {
     registrations(batch, entry);
     ThreadAttributes.restore(batch, core);
     PendingSignals.send(batch, tree.getPid(), tree.getThreads(index), signals);
-    Credentials.restore(batch, core.getCreds(), capabilitiesMax);
+    if (within.isPresent()) {
+      var main = state.getThreads(0).getThreadCore().getCreds();
+      Credentials.restoreWithin(batch, core.getCreds(), main, within.get(), capabilitiesMax);
+    } else {
+      Credentials.restore(batch, core.getCreds(), capabilitiesMax);
+    }
     batch.call("prctl(PR_SET_PDEATHSIG)", SyscallNumber.PRCTL, PR_SET_PDEATHSIG, core.getPdeathSig());
   }
 

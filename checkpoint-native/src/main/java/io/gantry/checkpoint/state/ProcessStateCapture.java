@@ -8,6 +8,7 @@ import io.gantry.checkpoint.image.task_core_entry;
 import io.gantry.checkpoint.image.task_kobj_ids_entry;
 import io.gantry.checkpoint.linux.Kcmp;
 import io.gantry.checkpoint.linux.Scheduling;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import java.io.IOException;
@@ -24,11 +25,22 @@ import java.util.function.IntUnaryOperator;
 final class ProcessStateCapture {
 
   private final ThreadStateCapture threads;
+  private final IntUnaryOperator userNamespace;
 
-  /** @param frozenAtNs when the container was stopped, as {@link System#nanoTime} */
+  /** As below, in this agent's user namespace. */
   ProcessStateCapture(long frozenAtNs) {
+    this(frozenAtNs, IdMaps.IDENTITY, pid -> 0);
+  }
+
+  /**
+   * @param frozenAtNs when the container was stopped, as {@link System#nanoTime}
+   * @param maps of the container's own user namespace
+   * @param userNamespace number of the one that a process is in, 0 for the container's own
+   */
+  ProcessStateCapture(long frozenAtNs, IdMaps maps, IntUnaryOperator userNamespace) {
     // Process 1 of the host may run everywhere unless somebody has taken CPUs out of use altogether.
-    threads = new ThreadStateCapture(Scheduling.affinity(1), frozenAtNs);
+    this.threads = new ThreadStateCapture(Scheduling.affinity(1), frozenAtNs, maps);
+    this.userNamespace = userNamespace;
   }
 
   /** The seccomp filters of all processes so far. */
@@ -50,13 +62,17 @@ final class ProcessStateCapture {
     process.threads().forEach(thread -> inside.put(thread.task().tid(), thread.nsTid()));
     IntUnaryOperator tidInside = tid -> inside.getOrDefault(tid, process.nsPid());
     var state = process_state.newBuilder().setTree(place(process, parent)).setFs(FileSystemState.capture(process.pid()));
+    int user = userNamespace.applyAsInt(process.pid());
+    if (user != 0) {
+      state.setUserNamespace(user);
+    }
     long sharedPending = signals(process);
     for (ThreadContext thread : process.threads()) {
       var core = threads.capture(thread, sharedPending);
       if (thread == process.leader()) {
         core.setTc(ProcessAttributes.capture(process, tidInside)).setIds(ids(process.nsPid()));
         if (process.ended().isPresent()) {
-          state.addThreads(EndedMain.capture(process.ended().get().pid(), core.build()));
+          state.addThreads(EndedMain.capture(process.ended().get().pid(), core.build(), threads.maps()));
           core.clearTc().clearIds();
         }
       } else if (!Kcmp.sameFileSystemContext(process.pid(), thread.task().tid())) {

@@ -8,6 +8,7 @@ import io.gantry.checkpoint.tracee.StoppedProcess;
 import io.gantry.checkpoint.tracee.StoppedThread;
 import io.gantry.checkpoint.tracee.StoppedTree;
 import io.gantry.checkpoint.tracee.ZombieProcess;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -27,11 +28,21 @@ public final class StateCapture {
    * @return processes with parents before their children, and the container's names; descriptors are for others to add
    */
   public static final_state.Builder capture(StoppedTree tree, long frozenAtNs) {
+    var processes = parentsFirst(tree);
+    if (processes.isEmpty()) {
+      return final_state.newBuilder();
+    }
+    try (var users = UserNamespaces.of(processes.getFirst().pid(), processes.stream().map(StoppedProcess::pid).toList())) {
+      return capture(tree, processes, frozenAtNs, users);
+    }
+  }
+
+  private static final_state.Builder capture(
+      StoppedTree tree, List<StoppedProcess> processes, long frozenAtNs, UserNamespaces users) {
     Map<Integer, Integer> inside = new HashMap<>();
     tree.processes().forEach(process -> inside.put(process.processId(), process.nsPid()));
-    var capture = new ProcessStateCapture(frozenAtNs);
+    var capture = new ProcessStateCapture(frozenAtNs, users.maps(), pid -> number(users, pid));
     var state = final_state.newBuilder();
-    var processes = parentsFirst(tree);
     for (StoppedProcess process : processes) {
       var captured = capture.capture(context(process), inside.getOrDefault(process.parentPid(), 0));
       var parent = tree.process(process.parentPid());
@@ -46,10 +57,16 @@ public final class StateCapture {
       }
     }
     capture.filters().entry().ifPresent(state::setSeccomp);
-    if (!processes.isEmpty()) {
-      state.setUtsns(UtsNames.capture(processes.getFirst().anyThread()));
+    state.setUtsns(UtsNames.capture(processes.getFirst().anyThread()));
+    return state.addAllUserNamespaces(users.entries());
+  }
+
+  private static int number(UserNamespaces users, int pid) {
+    try {
+      return users.number(pid);
+    } catch (CheckpointException impossible) {
+      throw new CheckpointException("process " + pid + ": " + impossible.getMessage(), impossible);
     }
-    return state;
   }
 
   /**

@@ -14,6 +14,7 @@ import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.RobustList;
 import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.tracee.TimedWaits;
 import java.nio.ByteBuffer;
@@ -35,12 +36,23 @@ final class ThreadStateCapture {
 
   private final byte[] allCpus;
   private final long frozenAtNs;
+  private final IdMaps maps;
   private final SeccompFilters filters = new SeccompFilters();
 
-  /** @param allCpus the affinity of who may run everywhere; @param frozenAtNs when the container was stopped, {@link System#nanoTime} */
-  ThreadStateCapture(byte[] allCpus, long frozenAtNs) {
+  /**
+   * @param allCpus the affinity of who may run everywhere
+   * @param frozenAtNs when the container was stopped, {@link System#nanoTime}
+   * @param maps of the container's own user namespace
+   */
+  ThreadStateCapture(byte[] allCpus, long frozenAtNs, IdMaps maps) {
     this.allCpus = allCpus;
     this.frozenAtNs = frozenAtNs;
+    this.maps = maps;
+  }
+
+  /** Of the container's own user namespace. */
+  IdMaps maps() {
+    return maps;
   }
 
   /** The filters of all threads so far. */
@@ -89,7 +101,7 @@ final class ThreadStateCapture {
             .setSas(alternateStack(batch.read(stackAt, STACK_T_BYTES)))
             .setPdeathSig(littleEndian(batch.read(deathSignalAt, 4)).getInt(0))
             .setSignalsP(queue(thread.pending()))
-            .setCreds(Credentials.capture(status, (int) securebits.result()))
+            .setCreds(Credentials.capture(status, (int) securebits.result(), maps))
             .setComm(status.text("Name"))
             .setTimerSlackNs(slack.result());
     attributes.record(core);

@@ -52,10 +52,24 @@ class OciBundleTest {
 
   @Test
   void namespacesThatCannotMoveAreNamed() throws IOException {
-    var bundle = bundle("", "{\"type\": \"mount\"}, {\"type\": \"network\"}, {\"type\": \"user\"}, {\"type\": \"ipc\", \"path\": \"/proc/1/ns/ipc\"}");
+    var joined = "{\"type\": \"user\", \"path\": \"/proc/1/ns/user\"}, {\"type\": \"ipc\", \"path\": \"/proc/1/ns/ipc\"}";
+    var bundle = bundle("", "{\"type\": \"mount\"}, {\"type\": \"network\"}, " + joined);
     assertThat(OciObstacles.ofNamespaces(bundle)).extracting(Finding::kind)
         .containsExactly("namespace", "user namespace", "namespace");
-    assertThat(OciObstacles.ofNamespaces(bundle("", "{\"type\": \"mount\"}, {\"type\": \"pid\"}, {\"type\": \"cgroup\"}"))).isEmpty();
+    var own = bundle("", "{\"type\": \"mount\"}, {\"type\": \"pid\"}, {\"type\": \"cgroup\"}, {\"type\": \"user\"}");
+    assertThat(OciObstacles.ofNamespaces(own)).isEmpty();
+  }
+
+  /** Whatever the bundles say: a runtime could make something else of them. */
+  @Test
+  void aContainerWhoseIdsWouldBeOthersIsRefused() {
+    var origin = new OciOrigin("runc", "mapped", directory.toString(), "");
+    int self = (int) ProcessHandle.current().pid();
+    new OciOffer(origin, List.of(), "", "", "").requireSameIds(self);
+    assertThatThrownBy(() -> new OciOffer(origin, List.of(), "", "0 100000 65536\n", "0 100000 65536\n").requireSameIds(self))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("maps other ids here than the container mapped has: there users [0 100000 65536]")
+        .hasMessageContaining("here users as the host has them");
   }
 
   @Test
