@@ -44,6 +44,11 @@ interface ArrivalSite {
   /** Whether host and domain name belong to the container alone. */
   boolean hasOwnNames();
 
+  /** Whether {@link #begin} makes something of files that travel along, which must be in their place by then. */
+  default boolean beginsWithFiles() {
+    return false;
+  }
+
   /** Called once the copy runs. */
   default void activated() {}
 

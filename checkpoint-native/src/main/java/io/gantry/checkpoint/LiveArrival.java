@@ -151,6 +151,9 @@ final class LiveArrival implements Arrival {
             // At once: every moment from here on would be missing from the container's time.
             clocks = Optional.of(clocks.orElseGet(() -> ContainerClocks.offsetsHere(entry.getClocks(), stored)));
           }
+          if (site.beginsWithFiles()) {
+            haul.ifPresent(HaulArrival::placeEarly);
+          }
           var plan = TreePlanCodec.decode(entry);
           var threads = TreePlanCodec.threads(entry);
           onTracer(() -> builder.plan(plan, threads));

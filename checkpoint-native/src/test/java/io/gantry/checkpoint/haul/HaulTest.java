@@ -14,6 +14,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -262,6 +263,74 @@ class HaulTest {
     }
   }
 
+  /** As a runtime needs it, which makes the container before everything has come. */
+  @ParameterizedTest
+  @ValueSource(longs = {21, 22, 23})
+  void aTreeThatIsInItsPlaceEarlyGetsThereWhatIsChangedLater(long seed) throws Exception {
+    prepare();
+    var tree = new WildTree(source(), seed);
+    tree.grow(300);
+    for (int i = 0; i < 2; i++) {
+      var arrival = arrival(source(), target(), there);
+      var stream = new Stream(arrival, Long.MAX_VALUE);
+      try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
+        capture.passes(stream, List.of());
+        arrival.placeEarly();
+        assertSame(withoutRoot(source()), withoutRoot(target()));
+        assertThat(Files.getPosixFilePermissions(target()))
+            .as("whom it is open to")
+            .isEqualTo(PosixFilePermissions.fromString("rwx------"));
+        assertThat(HaulNote.HAULED.read(directory))
+            .as("what the next agent takes away when this one dies")
+            .containsExactly(target());
+        for (int pass = 0; pass < 3; pass++) {
+          tree.change(40);
+          Files.setPosixFilePermissions(source(), PosixFilePermissions.fromString("rwxr-x--" + (pass % 2 == 0 ? "x" : "-")));
+          capture.passes(stream, List.of());
+          assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwx------"));
+        }
+        tree.change(40);
+        capture.last(stream, List.of());
+        assertThat(arrival.here(source() + "/file")).isEqualTo(source() + "/file");
+        if (i == 0) {
+          arrival.discard();
+          assertThat(target()).doesNotExist();
+          assertThat(HaulNote.HAULED.read(directory)).isEmpty();
+        } else {
+          arrival.place();
+          assertSame(source(), target());
+          assertThat(arrival.digest()).isEqualTo(capture.digest());
+          arrival.activated();
+        }
+      }
+    }
+  }
+
+  private static Map<String, String> withoutRoot(Path tree) throws IOException {
+    var listing = TreeListing.of(tree, Set.of());
+    listing.remove("");
+    return listing;
+  }
+
+  @Test
+  void aTreeOfWhichNothingChangesIsOnBothSidesAfterwards() throws Exception {
+    prepare();
+    new WildTree(source(), 24).grow(50);
+    var volumes = new LinkedHashMap<Path, Path>();
+    volumes.put(source(), target());
+    var arrival = new HaulArrival("web", directory, volumes, Set.of(source()), there);
+    var stream = new Stream(arrival, Long.MAX_VALUE);
+    try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
+      capture.passes(stream, List.of());
+      capture.last(stream, List.of());
+      arrival.place();
+      arrival.activated();
+      assertThat(capture.volumes()).as("what is taken from its place").isEmpty();
+      capture.moved();
+    }
+    assertSame(source(), target());
+  }
+
   @Test
   void theWayBackBringsOnlyWhatHasChangedAndNothingOld() throws Exception {
     prepare();
@@ -341,6 +410,30 @@ class HaulTest {
       }
     } finally {
       run("umount", source().toString());
+      run("umount", target().toString());
+    }
+  }
+
+  @Test
+  void theRootOfAFileSystemIsAsItWasWhenAHaulIntoItIsUndone() throws Exception {
+    prepare();
+    Files.createDirectories(target());
+    mount(target());
+    try {
+      new WildTree(source(), 25).grow(50);
+      Files.setPosixFilePermissions(source(), PosixFilePermissions.fromString("rwxrwxrwx"));
+      var arrival = arrival(source(), target(), there);
+      var stream = new Stream(arrival, Long.MAX_VALUE);
+      try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
+        capture.passes(stream, List.of());
+        arrival.placeEarly();
+        assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwx------"));
+        arrival.discard();
+        assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwxr-x---"));
+      }
+      assertThat(move(source(), target(), here, there)).as("bytes of the second attempt").isLessThan(20_000);
+      assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwxrwxrwx"));
+    } finally {
       run("umount", target().toString());
     }
   }
