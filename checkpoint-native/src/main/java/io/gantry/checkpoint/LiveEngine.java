@@ -146,7 +146,9 @@ public final class LiveEngine implements Engine {
     var volumes = HaulNote.VOLUMES.read(container.directory());
     var facts = new ArrayList<VolumeFacts>();
     try {
-      found.oci().ifPresent(offer -> facts.addAll(OciLife.trees(offer.origin(), volumes, found.mappedFiles(), digests)));
+      found.oci()
+          .map(offer -> OciLife.trees(offer.origin(), container.directory(), volumes, found.mappedFiles(), digests))
+          .ifPresent(facts::addAll);
     } catch (CheckpointException unreadable) {
       return found.with(new Finding(container.initPid(), -1, "bundle", unreadable.getMessage()));
     }

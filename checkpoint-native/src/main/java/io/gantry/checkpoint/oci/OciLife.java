@@ -234,11 +234,12 @@ public final class OciLife {
    * Of the directories with the files of a container's bundle, what is to be said to a destination; empty for one that is not
    * there, which is an obstacle of its own.
    *
+   * @param directory the host's own for the container
    * @param volumes what belongs to the container beside its bundle
    * @param files of the container that are open or mapped, by their names on the host
    */
   public static List<VolumeFacts> trees(
-      OciOrigin origin, List<Path> volumes, List<Footprint.FileFact> files, TreeDigests digests) {
+      OciOrigin origin, Path directory, List<Path> volumes, List<Footprint.FileFact> files, TreeDigests digests) {
     var bundle = OciBundle.read(Path.of(origin.bundle()));
     var trees = bundle.trees();
     // One that the container writes to, although it has none of it mounted, is its output.
@@ -252,10 +253,19 @@ public final class OciLife {
       if (Files.isDirectory(tree) && volumes.stream().noneMatch(tree::startsWith)) {
         var facts = Volumes.facts(tree);
         var digest = constant && bundle.root().startsWith(tree) ? digest(bundle, facts, digests) : "";
-        found.add(facts.ofBundle(overlay(bundle).or(() -> Volumes.obstacle(trees, tree)).orElse(""), digest));
+        var obstacle =
+            overlay(bundle)
+                .or(() -> constant ? Optional.empty() : shared(directory, trees))
+                .or(() -> Volumes.obstacle(trees, tree));
+        found.add(facts.ofBundle(obstacle.orElse(""), digest));
       }
     }
     return found;
+  }
+
+  private static Optional<String> shared(Path directory, List<Path> trees) {
+    return OciContainer.sharing(directory, trees)
+        .map(id -> "the container %s is made from it, too, and would lose it".formatted(id));
   }
 
   /** What lies where other hosts may see it too is not read for nothing. */

@@ -25,6 +25,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -55,6 +56,8 @@ class HaulTest {
     private final HaulArrival arrival;
     private long left;
     private long bytes;
+    /** Whether the other side does not get what is sent. */
+    private boolean deaf;
 
     Stream(HaulArrival arrival, long bytesMax) {
       this.arrival = arrival;
@@ -88,6 +91,9 @@ class HaulTest {
         throw new CheckpointException("the stream is broken");
       }
       bytes += message.length;
+      if (deaf) {
+        return;
+      }
       try {
         arrival.accept(message);
       } catch (InvalidProtocolBufferException e) {
@@ -205,6 +211,69 @@ class HaulTest {
       assertThat(target().resolve("third")).hasContent("as the third is now");
     }
     arrival.activated();
+  }
+
+  /** What was seen and not sent is told again, although it cannot be found at once where it was. */
+  @Test
+  void aHaulGoesOnAfterTheOtherSideHasMissedSomePassesWhileDirectoriesChangeTheirNames() throws Exception {
+    prepare();
+    int folders = 4;
+    for (int i = 0; i < folders; i++) {
+      Files.createDirectories(source().resolve("folder-" + i + "-0/inner"));
+    }
+    Files.createDirectories(source().resolve("box-0/kept/deep"));
+    Files.writeString(source().resolve("box-0/kept/deep/file"), "stays as it is");
+    var done = new AtomicBoolean();
+    var failure = new AtomicReference<IOException>();
+    var changes =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  int[] names = new int[folders];
+                  try {
+                    for (int round = 0; !done.get(); round++) {
+                      int i = round % folders;
+                      var before = source().resolve("folder-" + i + "-" + names[i]);
+                      var after = source().resolve("folder-" + i + "-" + ++names[i]);
+                      Files.writeString(before.resolve("file-" + round % 40), "content " + round);
+                      Files.deleteIfExists(before.resolve("file-" + (round + 20) % 40));
+                      Files.move(before, after);
+                      // Goes from one into the next, which nobody has seen yet.
+                      var box = source().resolve("box-" + (round + 1));
+                      if (round % 16 == 8) {
+                        Files.createDirectory(box);
+                        Files.move(source().resolve("box-" + round + "/kept"), box.resolve("kept"));
+                        Files.delete(source().resolve("box-" + round));
+                      } else {
+                        Files.move(source().resolve("box-" + round), box);
+                      }
+                      if (round % 16 < folders) {
+                        Files.move(after.resolve("inner"), after.resolve("other"));
+                        Files.createDirectory(after.resolve("inner"));
+                        Stage.remove(after.resolve("other"));
+                        Files.writeString(after.resolve("inner/file"), "content " + round);
+                      }
+                    }
+                  } catch (IOException e) {
+                    failure.set(e);
+                  }
+                });
+    for (int attempt = 0; attempt < 16; attempt++) {
+      var arrival = arrival(source(), target(), there);
+      var stream = new Stream(arrival, Long.MAX_VALUE);
+      try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
+        capture.passes(stream, List.of());
+        stream.deaf = true;
+        capture.passes(stream, List.of());
+        arrival.discard();
+      }
+    }
+    done.set(true);
+    changes.join();
+    assertThat(failure.get()).isNull();
+    var wanted = TreeListing.of(source(), Set.of());
+    move(source(), target(), here, there);
+    assertSame(wanted, TreeListing.of(target(), Set.of()));
   }
 
   @Test

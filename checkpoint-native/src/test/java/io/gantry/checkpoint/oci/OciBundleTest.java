@@ -161,6 +161,21 @@ class OciBundleTest {
   }
 
   @Test
+  void anotherContainerThatIsMadeFromTheSameFilesIsFound() throws IOException {
+    var one = Files.createDirectory(directory.resolve("one"));
+    var other = Files.createDirectory(directory.resolve("other"));
+    Files.createFile(directory.resolve("file"));
+    new OciContainer(new OciOrigin("runc", "one", "/srv/app", ""), Optional.empty(), false).remember(one);
+    new OciContainer(new OciOrigin("runc", "other", "/srv/app", ""), Optional.empty(), false).remember(other);
+    assertThat(OciContainer.sharing(one, List.of(Path.of("/srv/app")))).contains("other");
+    assertThat(OciContainer.sharing(one, List.of(Path.of("/srv/app/rootfs")))).contains("other");
+    assertThat(OciContainer.sharing(one, List.of(Path.of("/srv")))).contains("other");
+    assertThat(OciContainer.sharing(one, List.of(Path.of("/srv/application")))).isEmpty();
+    OciContainer.forget(other);
+    assertThat(OciContainer.sharing(one, List.of(Path.of("/srv/app")))).isEmpty();
+  }
+
+  @Test
   void whatIsRememberedOfAContainerIsFoundAgain() {
     assertThat(OciContainer.of(directory)).isEmpty();
     var container = new OciContainer(new OciOrigin("runc", "a=b", "/srv/a b\\c", "cafe"), Optional.of(Path.of("/run/x")), true);
