@@ -151,9 +151,7 @@ final class LiveArrival implements Arrival {
             // At once: every moment from here on would be missing from the container's time.
             clocks = Optional.of(clocks.orElseGet(() -> ContainerClocks.offsetsHere(entry.getClocks(), stored)));
           }
-          if (site.beginsWithFiles()) {
-            haul.ifPresent(HaulArrival::placeEarly);
-          }
+          site.beginsWithFilesAs().ifPresent(group -> haul.ifPresent(files -> files.placeEarly(group)));
           var plan = TreePlanCodec.decode(entry);
           var threads = TreePlanCodec.threads(entry);
           onTracer(() -> builder.plan(plan, threads));

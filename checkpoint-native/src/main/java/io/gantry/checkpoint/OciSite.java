@@ -11,6 +11,7 @@ import io.gantry.checkpoint.oci.OciPaths;
 import io.gantry.checkpoint.tracee.StubTree;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /** A container that the runtime of this host makes, in which the copy is built. One arrival uses it. */
 final class OciSite implements ArrivalSite {
@@ -37,8 +38,8 @@ final class OciSite implements ArrivalSite {
   }
 
   @Override
-  public boolean beginsWithFiles() {
-    return true;
+  public OptionalInt beginsWithFilesAs() {
+    return OptionalInt.of(offer.rootGroup());
   }
 
   @Override

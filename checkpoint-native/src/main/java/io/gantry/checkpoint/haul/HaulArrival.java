@@ -127,15 +127,17 @@ public final class HaulArrival {
 
   /** Everything has come. */
   public void place() {
-    placeEarly();
+    placeEarly(0);
     trees.values().forEach(TreeArrival::settle);
   }
 
   /**
    * Something is to be made of the files before everything has come: puts them where they belong, and what comes from here on is
    * done there. Does nothing when they are there already.
+   *
+   * @param group of this host that may get at them before everything has come, beside root
    */
-  public void placeEarly() {
+  public void placeEarly(int group) {
     if (placed) {
       return;
     }
@@ -145,7 +147,7 @@ public final class HaulArrival {
     placed = true;
     // Before, so that whoever finds half of them in their place takes them from it.
     HaulNote.HAULED.write(directory, List.copyOf(volumes.values()));
-    trees.values().forEach(TreeArrival::place);
+    trees.values().forEach(tree -> tree.place(group));
   }
 
   /** The container runs here. Only now, since the pause must not wait for a disk, is everything written to it. */

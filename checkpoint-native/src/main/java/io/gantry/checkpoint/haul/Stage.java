@@ -32,6 +32,7 @@ record Stage(Path volume, Path home, boolean mounted) {
   private static final String OWNER = "owner";
   private static final String ROOT = "root";
   private static final int PRIVATE_DIRECTORY = 0700;
+  private static final int GROUP_SEARCHES = 0010;
   /** Less than a page stream waits for its receiver. */
   private static final Duration REMOVE_MAX = Duration.ofSeconds(3);
 
@@ -138,15 +139,17 @@ record Stage(Path volume, Path home, boolean mounted) {
   /**
    * Puts the tree in its place, which is missing or empty. Nobody but root can enter it there before it has got its own mode and
    * owner: who could would exchange directories for symbolic links while the agent writes to them.
+   *
+   * @param group may go through it all the same, without changing it; that of root of a user namespace, who is nobody here
    */
-  void placeTree() {
+  void placeTree(int group) {
     try {
       if (mounted) {
         noteRoot();
       }
       var root = mounted ? place() : tree();
-      FileTree.setOwner(root, 0, 0);
-      FileTree.setMode(root, PRIVATE_DIRECTORY);
+      FileTree.setOwner(root, 0, group);
+      FileTree.setMode(root, group == 0 ? PRIVATE_DIRECTORY : PRIVATE_DIRECTORY | GROUP_SEARCHES);
       if (mounted) {
         names(home.resolve("tree")).forEach(name -> FileTree.rename(tree() + "/" + name, bytes(volume) + "/" + name));
       } else {

@@ -294,10 +294,10 @@ final class TreeArrival implements AutoCloseable {
     FileTree.remove(path, inode.isDirectory());
   }
 
-  /** Puts the tree where it belongs. */
-  void place() {
+  /** Puts the tree where it belongs. @param group see {@link Stage#placeTree} */
+  void place(int group) {
     closeFile();
-    stage.placeTree();
+    stage.placeTree(group);
     placed = true;
   }
 

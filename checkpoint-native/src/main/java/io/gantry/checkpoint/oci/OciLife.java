@@ -195,7 +195,8 @@ public final class OciLife {
                 0,
                 -1,
                 "user namespace",
-                "this host makes no user namespaces (/proc/sys/user/max_user_namespaces is 0 or missing), and the container has one"))
+                "this host makes no user namespaces (/proc/sys/user/max_user_namespaces is 0 or missing), and the container"
+                    + " has one"))
         : List.of();
   }
 

@@ -111,6 +111,11 @@ public record OciOffer(
     return map.isEmpty() ? "as the host has them" : "[" + map.strip().replace("\n", ", ") + "]";
   }
 
+  /** Which group of the host the container's group 0 is. */
+  public int rootGroup() {
+    return groups.isEmpty() ? 0 : IdMap.parse(groups).outside(0).orElse(0);
+  }
+
   /** As {@link OciBundle#trees}. */
   List<Path> trees() {
     var bundle = Path.of(origin.bundle());

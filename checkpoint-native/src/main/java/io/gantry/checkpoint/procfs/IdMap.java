@@ -26,7 +26,8 @@ public record IdMap(List<Extent> extents) {
    */
   public record Extent(long inside, long outside, long count) {}
 
-  static IdMap parse(String text) {
+  /** From the text of such a file. */
+  public static IdMap parse(String text) {
     return Understanding.of("/proc/PID/uid_map", () -> text, () -> understand(text));
   }
 

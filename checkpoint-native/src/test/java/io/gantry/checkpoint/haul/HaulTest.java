@@ -344,11 +344,13 @@ class HaulTest {
       var stream = new Stream(arrival, Long.MAX_VALUE);
       try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
         capture.passes(stream, List.of());
-        arrival.placeEarly();
+        arrival.placeEarly(i == 0 ? 0 : 1234);
+        var open = PosixFilePermissions.fromString(i == 0 ? "rwx------" : "rwx--x---");
+        assertThat(Files.getAttribute(target(), "unix:gid")).as("who may go in beside root").isEqualTo(i == 0 ? 0 : 1234);
         assertSame(withoutRoot(source()), withoutRoot(target()));
         assertThat(Files.getPosixFilePermissions(target()))
             .as("whom it is open to")
-            .isEqualTo(PosixFilePermissions.fromString("rwx------"));
+            .isEqualTo(open);
         assertThat(HaulNote.HAULED.read(directory))
             .as("what the next agent takes away when this one dies")
             .containsExactly(target());
@@ -356,7 +358,7 @@ class HaulTest {
           tree.change(40);
           Files.setPosixFilePermissions(source(), PosixFilePermissions.fromString("rwxr-x--" + (pass % 2 == 0 ? "x" : "-")));
           capture.passes(stream, List.of());
-          assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwx------"));
+          assertThat(Files.getPosixFilePermissions(target())).isEqualTo(open);
         }
         tree.change(40);
         capture.last(stream, List.of());
@@ -495,7 +497,7 @@ class HaulTest {
       var stream = new Stream(arrival, Long.MAX_VALUE);
       try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
         capture.passes(stream, List.of());
-        arrival.placeEarly();
+        arrival.placeEarly(0);
         assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwx------"));
         arrival.discard();
         assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwxr-x---"));

@@ -124,8 +124,11 @@ class OciBundleTest {
   void aContainerWhoseIdsWouldBeOthersIsRefused() {
     var origin = new OciOrigin("runc", "mapped", directory.toString(), "");
     int self = (int) ProcessHandle.current().pid();
-    new OciOffer(origin, List.of(), "", "", "").requireSameIds(self);
-    assertThatThrownBy(() -> new OciOffer(origin, List.of(), "", "0 100000 65536\n", "0 100000 65536\n").requireSameIds(self))
+    new OciOffer(origin, List.of(), "", "", "", List.of(), "", "", List.of()).requireSameIds(self);
+    var map = "0 100000 65536\n";
+    var other = new OciOffer(origin, List.of(), "", map, map, List.of(), "", "", List.of());
+    assertThat(other.rootGroup()).isEqualTo(100_000);
+    assertThatThrownBy(() -> other.requireSameIds(self))
         .isInstanceOf(CheckpointException.class)
         .hasMessageContaining("maps other ids here than the container mapped has: there users [0 100000 65536]")
         .hasMessageContaining("here users as the host has them");

@@ -36,6 +36,9 @@ class BundleFilesTest {
   /** On a loaded host a node may not be heard in time and a move be rolled back, which the program survives. */
   private static final int TRIES = 4;
 
+  /** Of the host's users, that of the container's root. */
+  private static final int FIRST_ID = 300_000;
+
   private static final List<String> RIGHTS = List.of("CAP_CHOWN", "CAP_FOWNER", "CAP_FSETID", "CAP_DAC_OVERRIDE");
 
   @TempDir static Path scratch;
@@ -196,7 +199,10 @@ class BundleFilesTest {
     ObjectNode outcome = hosts.node(0).migrate("undone", hosts.node(1));
     assertThat(outcome.path("outcome").asText()).as(outcome.toString()).isEqualTo("rolled-back");
     assertThat(outcome.path("reason").asText()).contains("runc mounts other things here");
-    assertThat(there(1)).containsExactlyInAnyOrder(".app.gantry-undone", ".data.gantry-undone");
+    // The source does not wait for that.
+    await("files to be taken away")
+        .atMost(Duration.ofSeconds(30))
+        .untilAsserted(() -> assertThat(there(1)).containsExactlyInAnyOrder(".app.gantry-undone", ".data.gantry-undone"));
     assertThat(there(0)).containsExactlyInAnyOrder("app", "data");
     assertThat(hosts.status(1, "undone")).isEqualTo("none");
     watched.awaitBeats(10);
@@ -225,11 +231,43 @@ class BundleFilesTest {
     watched.awaitBeats(10);
     hosts.node(1).start();
     hosts.cluster().awaitReachable(2);
-    assertThat(there(1)).as("what it has after its start").containsExactlyInAnyOrder(".app.gantry-orphan", ".data.gantry-orphan");
+    await("files to be taken away")
+        .atMost(Duration.ofSeconds(30))
+        .untilAsserted(() -> assertThat(there(1)).containsExactlyInAnyOrder(".app.gantry-orphan", ".data.gantry-orphan"));
     assertThat(hosts.status(1, "orphan")).isEqualTo("none");
     move("orphan", 0);
     watched.awaitBeats(10);
     watched.assertVerdictOk();
+  }
+
+  /** Its root is nobody on the host, and gets at its files before all of them have come. */
+  @Test
+  void aBundleWithAUserNamespaceMoves() throws IOException {
+    Path directory = Files.createTempDirectory(hosts.cluster().directory(), "watched");
+    var program = new WatchedProgram(new KindProgram("eventfds"), directory);
+    var bundle =
+        bundle(
+            program,
+            config -> {
+              OciHosts.namespace(config, "user");
+              OciHosts.namespace(config, "network");
+              for (String map : List.of("uidMappings", "gidMappings")) {
+                ObjectNode ids = ((ObjectNode) config.path("linux")).putArray(map).addObject();
+                ids.put("containerID", 0).put("hostID", FIRST_ID).put("size", 65536);
+              }
+              ((ObjectNode) config.path("process")).putArray("args").add("/bin/program").add("/watched");
+            });
+    atHost(0, "chown -R %d:%d %s %s/rootfs %s".formatted(FIRST_ID, FIRST_ID, directory, app, storage.resolve("data")));
+    atHost(0, "chmod 0711 %s %s/rootfs".formatted(app, app));
+    hosts.node(0).ask(request("mapped-ids", bundle));
+    program.awaitRunning();
+    for (int i = 0; i < 2; i++) {
+      move("mapped-ids", i);
+      assertThat(program.look(i + 1)).isEmpty();
+      assertThat(atHost(i + 1, "stat -c '%%a %%u' %s %s/rootfs %s/rootfs/bin/program".formatted(app, app, app)))
+          .isEqualTo("711 0\n711 %d\n755 %d\n".formatted(FIRST_ID, FIRST_ID));
+    }
+    program.assertVerdictOk();
   }
 
   @Test
