@@ -659,11 +659,11 @@ public final class NodeGuardian {
   private void startIncoming(
       Function<IncomingMigration.Setup, Behavior<IncomingMigration.Message>> behavior, LedgerEntry entry,
           Optional<Footprint> footprint) {
+    var offered = footprint.orElseGet(() -> new Footprint(0, 0, 0, 0, List.of(), List.of(), facts, List.of()));
     var plan =
         new DestinationTransition.Plan(
             entry.migration(), entry.container(), entry.epoch(), entry.peer(), settings.name(),
-                DestinationTransition.Limits.defaults());
-    var offered = footprint.orElseGet(() -> new Footprint(0, 0, 0, 0, List.of(), List.of(), facts, List.of()));
+                DestinationTransition.Limits.forBytes(offered.residentBytes()));
     var setup = new IncomingMigration.Setup(world, links, plan, entry, offered, ledger, ledgerId, incomingNotices);
     var actor = context.spawn(behavior.apply(setup), "incoming-" + entry.migration() + "-" + ++spawned);
     context.watchWith(actor, new IncomingStopped(entry.migration()));

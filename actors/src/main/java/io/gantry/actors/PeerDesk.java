@@ -291,7 +291,7 @@ final class PeerDesk {
                       links.send(
                           activated.from(),
                               new PeerMessage.Owns(settings.name(), activated.migration(), entry.container(), entry.epoch())));
-      case PeerMessage.Refused _, PeerMessage.Failed _ -> {}
+      case PeerMessage.Refused _, PeerMessage.Failed _, PeerMessage.RoundApplied _ -> {}
     }
   }
 }

@@ -6,6 +6,7 @@ import io.gantry.checkpoint.tracee.Birth;
 import io.gantry.checkpoint.tracee.Freezer;
 import io.gantry.checkpoint.tracee.StubTree;
 import java.nio.file.Path;
+import java.util.OptionalInt;
 
 /** Where a copy is built: in namespaces of its own, or among the host's processes. */
 interface ArrivalSite {
@@ -43,6 +44,15 @@ interface ArrivalSite {
 
   /** Whether host and domain name belong to the container alone. */
   boolean hasOwnNames();
+
+  /**
+   * Whether {@link #begin} makes something of files that travel along, which must be in their place by then.
+   *
+   * @return the group of this host that it and the stubs have, and so must get at them; empty when they are not needed
+   */
+  default OptionalInt beginsWithFilesAs() {
+    return OptionalInt.empty();
+  }
 
   /** Called once the copy runs. */
   default void activated() {}

@@ -1,6 +1,7 @@
 package io.gantry.checkpoint;
 
 import io.gantry.checkpoint.oci.OciOffer;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -57,6 +58,13 @@ public record Footprint(
   public Footprint withFindings(List<Finding> others) {
     return new Footprint(
         processes, threads, descriptors, residentBytes, mappedFiles, listeningPorts, identity, others, oci, bridges, hugePages, volumes);
+  }
+
+  /** The same with one finding more. */
+  Footprint with(Finding finding) {
+    var all = new ArrayList<>(findings);
+    all.add(finding);
+    return withFindings(all);
   }
 
   /** The same for a container that a runtime has made, with its files by their names on the host. */

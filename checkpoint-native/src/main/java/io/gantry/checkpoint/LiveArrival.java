@@ -23,6 +23,7 @@ import io.gantry.checkpoint.memory.DescriptorGift;
 import io.gantry.checkpoint.memory.MemoryArrival;
 import io.gantry.checkpoint.network.NetworkArrival;
 import io.gantry.checkpoint.network.NetworkPolicy;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.resource.DescriptorArrival;
 import io.gantry.checkpoint.resource.FileContentReceiver;
 import io.gantry.checkpoint.resource.FileIdentity;
@@ -39,8 +40,10 @@ import io.gantry.checkpoint.tracee.RemoteTask;
 import io.gantry.checkpoint.tracee.Stub;
 import io.gantry.checkpoint.tracee.TracerThread;
 import io.gantry.checkpoint.tracee.Vdso;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -152,6 +155,7 @@ final class LiveArrival implements Arrival {
             // At once: every moment from here on would be missing from the container's time.
             clocks = Optional.of(clocks.orElseGet(() -> ContainerClocks.offsetsHere(entry.getClocks(), stored)));
           }
+          site.beginsWithFilesAs().ifPresent(group -> haul.ifPresent(files -> files.placeEarly(group)));
           var plan = TreePlanCodec.decode(entry);
           var threads = TreePlanCodec.threads(entry);
           onTracer(() -> builder.plan(plan, threads));
@@ -246,11 +250,19 @@ final class LiveArrival implements Arrival {
     Map<Integer, RemoteTask> stubs = new LinkedHashMap<>();
     living.keySet().forEach(pid -> stubs.put(pid, builder.find(pid)));
     // Threads before descriptors: one may mean a thread (PIDFD_THREAD).
-    var all = new LinkedHashMap<Integer, ProcessStateArrival>();
-    living.forEach((pid, process) -> all.put(pid, arrival(process, processes.getSeccomp())));
+    var arrivals = new HashMap<Integer, ProcessStateArrival>();
+    living.forEach(
+        (pid, process) -> {
+          if (NestedProcesses.is(process)) {
+            NestedProcesses.prepare(builder.find(pid));
+          } else {
+            arrivals.put(pid, arrival(process, processes.getSeccomp()));
+          }
+        });
     // Each file is made for a process if any has it, so threads with a table of their own come behind.
     for (var table : files.getProcessList()) {
-      all.values().forEach(arrival -> arrival.separateTable(table.getPid()).ifPresent(task -> stubs.put(table.getPid(), task)));
+      int tid = table.getPid();
+      arrivals.values().forEach(arrival -> arrival.separateTable(tid).ifPresent(task -> stubs.put(tid, task)));
     }
     if (processes.hasIpc()) {
       ipc.prepare(processes.getIpc());
@@ -266,14 +278,35 @@ final class LiveArrival implements Arrival {
       ipc.finish(processes.getIpc(), stubs);
     }
     living.forEach((pid, process) -> enterRemoved(builder.find(pid), process.getFs()));
+    var container = idsOf(builder.tree().root());
+    if (arrivals.size() < living.size()) {
+      try (var nested = new NestedProcesses(processes, builder.tree())) {
+        living.values().stream()
+            .filter(NestedProcesses::is)
+            .forEach(
+                process -> {
+                  int pid = process.getTree().getPid();
+                  arrivals.put(pid, nested.enter(builder.find(pid), process, processes.getSeccomp()));
+                });
+      }
+    }
+    var all = new LinkedHashMap<Integer, ProcessStateArrival>();
+    living.keySet().forEach(pid -> all.put(pid, arrivals.get(pid)));
     all.values().forEach(arrival -> arrival.placeThreads(this::enterRemoved));
+    boolean foreign = !container.equals(IdMaps.IDENTITY);
+    all.forEach(
+        (pid, arrival) -> {
+          if (foreign || NestedProcesses.is(living.get(pid))) {
+            arrival.raiseLimits();
+          }
+        });
     ProcessStateArrival.recreateAll(all.values());
     opened.armTimers(stubs);
     // Whose calls are made once more, or who is stopped, cannot run others afterwards.
     opened.takeLocks(stubs);
     finishStopped(all, living);
-    var arrivals = all.values().stream().filter(arrival -> !arrival.isStopped()).toList();
-    ProcessStateArrival.rearmAll(arrivals);
+    var running = all.values().stream().filter(arrival -> !arrival.isStopped()).toList();
+    ProcessStateArrival.rearmAll(running);
     var last = new LinkedHashMap<Stub, Long>();
     all.forEach((pid, arrival) -> {
       if (!arrival.isStopped()) {
@@ -282,11 +315,19 @@ final class LiveArrival implements Arrival {
     });
     Stub.unmapBenchesLast(last);
     all.forEach((pid, arrival) -> Optional.ofNullable(last.get(builder.find(pid))).ifPresent(arrival::endMainAt));
-    arrivals.forEach(ProcessStateArrival::armAndSetRegisters);
+    running.forEach(ProcessStateArrival::armAndSetRegisters);
     var root = builder.tree().root();
     builder.tree().holdAll(site.freezer(), FREEZER_MAX);
     awaitClocks();
     return new ContainerHandle(site.name(), root.pid(), Birth.startTicks(root.pid()), site.cgroup(), site.directory());
+  }
+
+  private static IdMaps idsOf(Stub stub) {
+    try {
+      return IdMaps.of(stub.pid());
+    } catch (NoSuchFileException killed) {
+      throw new CheckpointException(stub + " was killed", killed);
+    }
   }
 
   /** What came later than what was seen last would go back in time. */
@@ -374,7 +415,8 @@ final class LiveArrival implements Arrival {
     if (descriptors.filter(files -> files.getTcpCount() > 0).isPresent()) {
       TcpQuiet.wake(new Cgroup(site.cgroup()).processes());
     }
-    SocketFiles.putInPlace(rootOf(held.get().initPid()), site.socketFiles());
+    int init = held.get().initPid();
+    UserNamespaces.root(init).run(() -> SocketFiles.putInPlace(rootOf(init), site.socketFiles()));
     site.freezer().thaw(FREEZER_MAX);
     awake.ifPresent(WakefulPause::close);
     site.activated();

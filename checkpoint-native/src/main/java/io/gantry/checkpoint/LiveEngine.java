@@ -4,6 +4,7 @@ import io.gantry.checkpoint.haul.HaulArrival;
 import io.gantry.checkpoint.haul.HaulMemory;
 import io.gantry.checkpoint.haul.HaulNote;
 import io.gantry.checkpoint.haul.StoragePolicy;
+import io.gantry.checkpoint.haul.TreeDigests;
 import io.gantry.checkpoint.haul.Volumes;
 import io.gantry.checkpoint.host.HostComparison;
 import io.gantry.checkpoint.image.ImageDirectoryReader;
@@ -16,6 +17,7 @@ import io.gantry.checkpoint.oci.OciLife;
 import io.gantry.checkpoint.oci.OciObstacles;
 import io.gantry.checkpoint.oci.OciOffer;
 import io.gantry.checkpoint.oci.OciOrigin;
+import io.gantry.checkpoint.oci.OciPaths;
 import io.gantry.checkpoint.network.NetworkArrival;
 import io.gantry.checkpoint.network.NetworkCapture;
 import io.gantry.checkpoint.network.NetworkLinks;
@@ -33,12 +35,14 @@ import io.gantry.checkpoint.tracee.Birth;
 import io.gantry.checkpoint.tracee.Cgroup;
 import io.gantry.checkpoint.tracee.Freezer;
 import io.gantry.checkpoint.tracee.TracerThread;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
@@ -64,6 +68,7 @@ public final class LiveEngine implements Engine {
   private final NetworkPolicy network;
   private final StoragePolicy storage;
   private final HaulMemory hauls;
+  private final TreeDigests digests = new TreeDigests();
   private final HostProbe probe = new HostProbe();
 
   /**
@@ -99,6 +104,12 @@ public final class LiveEngine implements Engine {
     Volumes.obstacle(spec.volumes()).ifPresent(sentence -> {
       throw new CheckpointException(sentence);
     });
+    spec.oci()
+        .filter(oci -> !oci.adopt())
+        .flatMap(oci -> OciLife.obstacle(Path.of(oci.bundle()), spec.volumes()))
+        .ifPresent(sentence -> {
+          throw new CheckpointException(sentence);
+        });
     HaulNote.VOLUMES.write(spec.directory(), spec.volumes());
     return spec.oci().map(oci -> create(spec, oci)).orElseGet(() -> Birth.create(spec, group, pid -> NetworkArrival.bear(spec.name(), pid, spec.network().orElseThrow(), network)));
   }
@@ -133,16 +144,20 @@ public final class LiveEngine implements Engine {
   public Footprint inspect(ContainerHandle container) {
     var found = inspect(new ContainerTarget(container), hostFacts(), network);
     var volumes = HaulNote.VOLUMES.read(container.directory());
-    if (volumes.isEmpty()) {
-      return found;
+    var facts = new ArrayList<VolumeFacts>();
+    try {
+      found.oci()
+          .map(offer -> OciLife.trees(offer.origin(), container.directory(), volumes, found.mappedFiles(), digests))
+          .ifPresent(facts::addAll);
+    } catch (CheckpointException unreadable) {
+      return found.with(new Finding(container.initPid(), -1, "bundle", unreadable.getMessage()));
     }
     var obstacle = Volumes.obstacle(volumes);
     if (obstacle.isPresent()) {
-      var findings = new ArrayList<>(found.findings());
-      findings.add(new Finding(container.initPid(), -1, "volume", obstacle.get()));
-      return found.withFindings(findings);
+      return found.with(new Finding(container.initPid(), -1, "volume", obstacle.get()));
     }
-    return found.having(volumes.stream().map(Volumes::facts).toList());
+    volumes.stream().map(Volumes::facts).forEach(facts::add);
+    return found.having(facts);
   }
 
   /**
@@ -221,7 +236,7 @@ public final class LiveEngine implements Engine {
             .needing(HugePageNeeds.of(pids));
     return origin
         .filter(made -> !pids.isEmpty())
-        .flatMap(made -> OciOffer.of(made, pids.getFirst(), target.limits()))
+        .flatMap(made -> OciOffer.of(made, pids.getFirst(), pids, target.limits()))
         .map(offer -> footprint.madeBy(offer, onHost(offer.origin(), footprint.mappedFiles())))
         .orElse(footprint);
   }
@@ -263,7 +278,9 @@ public final class LiveEngine implements Engine {
     NetworkLinks.connect(container.name(), container.initPid(), network);
     TcpQuiet.wake(new ContainerTarget(container).processes());
     // A copy that an agent has built which died before it could let it run.
-    SocketFiles.putInPlace(Path.of("/proc/" + container.initPid() + "/root"), container.directory().resolve(SocketFiles.LIST));
+    var root = Path.of("/proc/" + container.initPid() + "/root");
+    var socketFiles = container.directory().resolve(SocketFiles.LIST);
+    UserNamespaces.root(container.initPid()).run(() -> SocketFiles.putInPlace(root, socketFiles));
     try (var tracer = new TracerThread("tracer of " + container.name())) {
       RunningOn.thaw(new ContainerTarget(container), tracer);
     }
@@ -291,9 +308,13 @@ public final class LiveEngine implements Engine {
     findings.addAll(HostDifference.findings(HostComparison.of(footprint.identity(), facts, policy), HostDifference.Verdict.REFUSES));
     NetworkArrival.obstacles(footprint.bridges(), network)
         .forEach(sentence -> findings.add(new Finding(0, -1, "network", sentence)));
-    findings.addAll(DescriptorArrival.checkPreflight(footprint, Volumes.toHaul(footprint.volumes(), storage)));
-    Volumes.preflight(name, footprint.volumes(), storage).forEach(sentence -> findings.add(new Finding(0, -1, "volume", sentence)));
-    footprint.oci().ifPresent(offer -> findings.addAll(OciLife.preflight(offer, runtimeRoot)));
+    var digestsHere = digestsHere(footprint);
+    var coming = Volumes.toHaul(footprint.volumes(), storage, digestsHere).stream().map(tree -> Path.of(tree.path())).toList();
+    findings.addAll(DescriptorArrival.checkPreflight(withFilesHere(footprint), coming));
+    Volumes.preflight(name, footprint.volumes(), storage, digestsHere)
+        .forEach(sentence -> findings.add(new Finding(0, -1, "volume", sentence)));
+    footprint.oci()
+        .ifPresent(offer -> findings.addAll(OciLife.preflight(offer, runtimeRoot, coming, pathsHere(offer, footprint))));
     if (footprint.residentBytes() + MEMORY_MARGIN_BYTES > facts.memoryAvailableBytes()) {
       findings.add(
           new Finding(0, -1, "memory", "the container holds " + (footprint.residentBytes() >> 20) + " MiB, and this host has "
@@ -304,6 +325,21 @@ public final class LiveEngine implements Engine {
       findings.add(new Finding(0, -1, "name", "a container named " + name + " is on this host already; stop or rename it"));
     }
     return findings;
+  }
+
+  private OciPaths pathsHere(OciOffer offer, Footprint footprint) {
+    return OciPaths.of(offer, footprint.volumes(), storage);
+  }
+
+  private Footprint withFilesHere(Footprint footprint) {
+    return footprint.oci()
+        .map(offer -> footprint.madeBy(offer, pathsHere(offer, footprint).here(offer, footprint.mappedFiles())))
+        .orElse(footprint);
+  }
+
+  /** Only bundles have any. That their configurations are equal is looked at apart from it. */
+  private Volumes.Digests digestsHere(Footprint footprint) {
+    return facts -> footprint.oci().map(offer -> offer.digestHere(digests)).orElse("");
   }
 
   @Override
@@ -318,12 +354,27 @@ public final class LiveEngine implements Engine {
 
   @Override
   public Arrival receive(String name, Path directory, Footprint footprint) {
-    HaulNote.VOLUMES.write(directory, footprint.volumes().stream().map(facts -> Path.of(facts.path())).toList());
+    HaulNote.VOLUMES.write(
+        directory,
+        footprint.volumes().stream()
+            .filter(facts -> facts.kind().equals(VolumeFacts.VOLUME))
+            .map(facts -> Path.of(facts.path()))
+            .toList());
     var volumes = new LinkedHashMap<Path, Path>();
-    Volumes.toHaul(footprint.volumes(), storage).forEach(volume -> volumes.put(volume, volume));
-    Optional<HaulArrival> haul = volumes.isEmpty() ? Optional.empty() : Optional.of(new HaulArrival(name, directory, volumes, hauls));
+    var staying = new HashSet<Path>();
+    for (var tree : Volumes.toHaul(footprint.volumes(), storage, digestsHere(footprint))) {
+      var path = Path.of(tree.path());
+      volumes.put(path, path);
+      if (tree.neverChanges()) {
+        staying.add(path);
+      }
+    }
+    Optional<HaulArrival> haul =
+        volumes.isEmpty() ? Optional.empty() : Optional.of(new HaulArrival(name, directory, volumes, staying, hauls));
     ArrivalSite site =
-        footprint.oci().<ArrivalSite>map(offer -> new OciSite(name, group + "/" + name, directory, offer, runtimeRoot))
+        footprint.oci()
+            .<ArrivalSite>map(
+                offer -> new OciSite(name, group + "/" + name, directory, offer, pathsHere(offer, footprint), runtimeRoot))
             .orElseGet(() -> new ContainerSite(name, group + "/" + name, directory));
     return new LiveArrival(site, network, haul);
   }

@@ -7,9 +7,11 @@ import io.gantry.checkpoint.oci.OciBundle;
 import io.gantry.checkpoint.oci.OciContainer;
 import io.gantry.checkpoint.oci.OciLife;
 import io.gantry.checkpoint.oci.OciOffer;
+import io.gantry.checkpoint.oci.OciPaths;
 import io.gantry.checkpoint.tracee.StubTree;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /** A container that the runtime of this host makes, in which the copy is built. One arrival uses it. */
 final class OciSite implements ArrivalSite {
@@ -18,13 +20,15 @@ final class OciSite implements ArrivalSite {
   private final Path directory;
   private final OciOffer offer;
   private final OciContainer container;
+  private final OciPaths paths;
   private Optional<Path> cgroup = Optional.empty();
 
-  OciSite(String name, String cgroupName, Path directory, OciOffer offer, Optional<Path> stateRoot) {
+  OciSite(String name, String cgroupName, Path directory, OciOffer offer, OciPaths paths, Optional<Path> stateRoot) {
     this.name = name;
     this.cgroupName = cgroupName;
     this.directory = directory;
     this.offer = offer;
+    this.paths = paths;
     this.container = new OciContainer(offer.origin(), stateRoot, false);
   }
 
@@ -34,15 +38,25 @@ final class OciSite implements ArrivalSite {
   }
 
   @Override
+  public OptionalInt beginsWithFilesAs() {
+    return OptionalInt.of(offer.rootGroup());
+  }
+
+  @Override
   public StubTree begin(Offsets clocks, boolean network) {
     var bundle = OciBundle.read(Path.of(offer.origin().bundle()));
+    if (!bundle.digest().equals(offer.origin().digest())) {
+      throw new CheckpointException(
+          offer.origin().bundle() + "/config.json was changed while the container " + name
+              + " was about to move; put the old one back");
+    }
     // Only then can there be devices before anybody can cut them off.
     boolean fenced = network && bundle.earlyHooks() && bundle.makes("network");
     var ownClocks = ContainerClocks.ofNamespace(name, clocks);
     // Nobody else's may be deleted when this comes to nothing.
     OciLife.requireFree(container);
     container.remember(directory);
-    var tree = OciLife.arrive(offer, container, directory, ownClocks, fenced ? NetworkFence::put : pid -> {});
+    var tree = OciLife.arrive(offer, container, paths, directory, ownClocks, fenced ? NetworkFence::put : pid -> {});
     try {
       requireNetwork(tree.root().pid(), network);
       if (network) {

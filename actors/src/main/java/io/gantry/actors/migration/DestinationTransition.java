@@ -58,6 +58,14 @@ public record DestinationTransition(Plan plan) implements DestinationRules {
   public record Limits(
       Duration engineStep, Duration recreate, Duration working, Duration ask, Duration askMax, Duration startRepeat,
           Duration stall) {
+    /** For a container of so many bytes, each of which may be read once more to be verified. */
+    public static Limits forBytes(long residentBytes) {
+      var usual = defaults();
+      long verifyNs = residentBytes / FreezePolicy.PAGE_BYTES * SourceTransition.Limits.VERIFY_NS_PER_PAGE_MAX;
+      return new Limits(
+          usual.engineStep, usual.recreate.plusNanos(verifyNs), usual.working, usual.ask, usual.askMax, usual.startRepeat, usual.stall);
+    }
+
     public static Limits defaults() {
       return new Limits(
           Duration.ofSeconds(15),

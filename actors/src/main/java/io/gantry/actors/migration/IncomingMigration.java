@@ -58,6 +58,8 @@ public final class IncomingMigration {
   /** An operation has ended; {@code remember} keeps its figures, on the actor's thread. */
   private record Did(Runnable remember, Event event) implements Message {}
 
+  private record Applied(int count) implements Message {}
+
   private record StreamEnded(String failure, long atNs) implements Message {}
 
   private record LedgerReplied(LedgerActor.Reply reply) implements Message {}
@@ -154,6 +156,12 @@ public final class IncomingMigration {
             message -> {
               message.remember().run();
               return on(message.event());
+            })
+        .onMessage(
+            Applied.class,
+            message -> {
+              send(new PeerMessage.RoundApplied(self(), migration(), message.count()));
+              return Behaviors.same();
             })
         .onMessage(
             StreamEnded.class,
@@ -310,7 +318,7 @@ public final class IncomingMigration {
           stream =
               world
                   .pageLinks()
-                  .receive(migration(), arrival, failure -> self.tell(new StreamEnded(failure, world.nowNs().getAsLong())));
+                  .receive(migration(), new AppliedRounds(arrival, count -> self.tell(new Applied(count))), failure -> self.tell(new StreamEnded(failure, world.nowNs().getAsLong())));
           return new Opened(stream.endpoint(), arrival.hauls());
         },
         opened -> hauls = opened.hauls(),

@@ -429,6 +429,7 @@ public final class OutgoingMigration {
         figures.activated(activated);
         yield on(new SourceTransition.Activated());
       }
+      case PeerMessage.RoundApplied(var _, var _, var count) -> on(new SourceTransition.RoundApplied(count));
       case PeerMessage.Failed(var _, var _, var reason) -> on(new SourceTransition.PeerFailed(reason));
       case PeerMessage.Answer(var _, var _, var standing, var ledgerId) -> on(new SourceTransition.Answered(standing, ledgerId));
       case PeerMessage.Query _ -> {

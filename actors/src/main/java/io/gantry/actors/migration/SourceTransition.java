@@ -53,6 +53,15 @@ import java.util.stream.Collectors;
  * @param plan what does not change during the move
  */
 public record SourceTransition(Plan plan) implements SourceRules {
+  /** A destination that needs longer to take in a round has let the container write enough for another one. */
+  static final Duration PACE_SOON = Duration.ofMillis(30);
+
+  /** Then the container is frozen anyway: a node of protocol 1.4 does not say how far it is. */
+  static final Duration PACE_MAX = Duration.ofSeconds(2);
+
+  /** After so many rounds for its sake a destination is not waited for any more. */
+  static final int PACE_WAITS_MAX = 2;
+
   /** How often the source looks again because of files that may have been there for a moment only. */
   static final int LOOKS_MAX = 8;
 
@@ -96,6 +105,9 @@ public record SourceTransition(Plan plan) implements SourceRules {
       Duration inDoubtAfter,
       Duration undoRepeat,
       int undosMax) {
+    /** 40 MB/s: a host that is slower is busy beyond hope; one that is not reads ten times that ({@code docs/performance.md}). */
+    public static final long VERIFY_NS_PER_PAGE_MAX = 100_000;
+
     public static Limits defaults() {
       return new Limits(
           Duration.ofSeconds(15),
@@ -176,13 +188,50 @@ public record SourceTransition(Plan plan) implements SourceRules {
 
   public record Connecting(Terms terms) implements Phase {}
 
-  public record PreCopying(Terms terms, List<FreezePolicy.Round> rounds) implements Phase {}
+  /** @param pace how far the destination is, and whether it is waited for */
+  public record PreCopying(Terms terms, List<FreezePolicy.Round> rounds, Pace pace) implements Phase {}
+
+  /**
+   * The freeze waits for a destination that has not taken in yet what was sent: while it still makes processes or writes pages of
+   * rounds before, the container would stand still for nothing.
+   *
+   * @param applied how many rounds the destination has taken in
+   * @param next what comes when it has taken in all; empty while a round is being sent
+   * @param late whether that has taken so long that another round is better than freezing then
+   * @param waits how often it was
+   */
+  public record Pace(int applied, Optional<FreezePolicy.FreezeNow> next, boolean late, int waits) {
+    static final Pace BEGIN = new Pace(0, Optional.empty(), false, 0);
+
+    Pace applied(int rounds) {
+      return new Pace(Math.max(applied, rounds), next, late, waits);
+    }
+
+    boolean isBehind(int rounds) {
+      return applied < rounds && waits < PACE_WAITS_MAX;
+    }
+
+    Pace awaiting(FreezePolicy.FreezeNow freeze) {
+      return new Pace(applied, Optional.of(freeze), false, waits);
+    }
+
+    Pace isLate() {
+      return new Pace(applied, next, true, waits);
+    }
+
+    Pace anotherRound() {
+      return new Pace(applied, Optional.empty(), false, waits + 1);
+    }
+  }
 
   /** @param lastMax how long {@link SendingLast} may then take */
   public record Freezing(Terms terms, Duration lastMax) implements Phase {}
 
-  /** @param readyDigest what the destination has computed, when its Ready has overtaken the end of the sending here */
-  public record SendingLast(Terms terms, Optional<String> readyDigest) implements Phase {}
+  /**
+   * @param readyDigest what the destination has computed, when its Ready has overtaken the end of the sending here
+   * @param lastMax how long it may take, and so a digest over every page at the destination
+   */
+  public record SendingLast(Terms terms, Optional<String> readyDigest, Duration lastMax) implements Phase {}
 
   /**
    * @param readyDigest what the destination has computed, when it is ready;
@@ -298,6 +347,9 @@ public record SourceTransition(Plan plan) implements SourceRules {
 
   /** The destination says that it cannot. */
   public record PeerFailed(String reason) implements OfPeer {}
+
+  /** The destination has taken in so many rounds. */
+  public record RoundApplied(int count) implements OfPeer {}
 
   /** Some message of the destination came. */
   public record PeerHeard() implements OfPeer {}
@@ -501,7 +553,7 @@ public record SourceTransition(Plan plan) implements SourceRules {
     return switch (event) {
       case CaptureBegun() ->
           step(
-              new PreCopying(phase.terms(), List.of()),
+              new PreCopying(phase.terms(), List.of(), Pace.BEGIN),
               new Action.StopTimer(Timer.STEP),
               new Action.SendRound(0));
       case CaptureRefused(var findings) -> rollBack(Result.REFUSED, sentences(findings));
@@ -519,26 +571,61 @@ public record SourceTransition(Plan plan) implements SourceRules {
         var goal = new FreezePolicy.Goal(plan.options().pauseBudget().toNanos(), plan.options().onStall(), remainingNs);
         yield switch (FreezePolicy.decide(rounds, fixedNs, goal)) {
           case FreezePolicy.AnotherRound _ ->
-              step(new PreCopying(phase.terms(), List.copyOf(rounds)), new Action.SendRound(rounds.size()));
-          case FreezePolicy.FreezeNow(var prediction, var why) ->
+              step(new PreCopying(phase.terms(), List.copyOf(rounds), phase.pace()), new Action.SendRound(rounds.size()));
+          case FreezePolicy.FreezeNow freeze when phase.pace().isBehind(rounds.size()) ->
               step(
-                  new Freezing(phase.terms(), plan.limits().frozenStep().plusNanos(4 * prediction.pauseNs())),
-                  new Action.Freeze(prediction, why),
-                  new Action.StartTimer(Timer.STEP, plan.limits().frozenSilence()),
-                  new Action.StartTimer(Timer.SILENCE, plan.limits().frozenSilence()));
+                  new PreCopying(phase.terms(), List.copyOf(rounds), phase.pace().awaiting(freeze)),
+                  new Action.StartTimer(Timer.STEP, PACE_SOON));
+          case FreezePolicy.FreezeNow freeze -> freeze(phase.terms(), rounds, freeze);
           case FreezePolicy.GiveUp(var _, var why) ->
               rollBack(Result.ROLLED_BACK, "The container was not frozen because " + why + ".");
         };
       }
+      case RoundApplied(var count) -> applied(phase, phase.pace().applied(count));
+      case TimerFired(var timer) when timer == Timer.STEP && phase.pace().next().isPresent() ->
+          phase.pace().late()
+              ? freeze(phase.terms(), phase.rounds(), phase.pace().next().get())
+              : step(
+                  new PreCopying(phase.terms(), phase.rounds(), phase.pace().isLate()), new Action.StartTimer(Timer.STEP, PACE_MAX));
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().silence());
     };
+  }
+
+  private Step applied(PreCopying phase, Pace pace) {
+    var rounds = phase.rounds();
+    if (pace.next().isEmpty() || pace.applied() < rounds.size()) {
+      return step(new PreCopying(phase.terms(), rounds, pace));
+    }
+    return pace.late()
+        ? step(
+            new PreCopying(phase.terms(), rounds, pace.anotherRound()), new Action.StopTimer(Timer.STEP),
+                new Action.SendRound(rounds.size()))
+        : freeze(phase.terms(), rounds, pace.next().get());
+  }
+
+  private Step freeze(Terms terms, List<FreezePolicy.Round> rounds, FreezePolicy.FreezeNow freeze) {
+    var prediction = freeze.prediction();
+    return step(
+        new Freezing(terms, plan.limits().frozenStep().plusNanos(4 * prediction.pauseNs()).plus(verifying(rounds))),
+        new Action.Freeze(prediction, freeze.why()),
+        new Action.StartTimer(Timer.STEP, plan.limits().frozenSilence()),
+        new Action.StartTimer(Timer.SILENCE, plan.limits().frozenSilence()));
+  }
+
+  /** How long a digest over every page may take on each side, which no round has shown. */
+  private Duration verifying(List<FreezePolicy.Round> rounds) {
+    if (!plan.options().verify()) {
+      return Duration.ZERO;
+    }
+    long pages = rounds.stream().mapToLong(FreezePolicy.Round::pages).max().orElse(0);
+    return Duration.ofNanos(pages * Limits.VERIFY_NS_PER_PAGE_MAX);
   }
 
   private Step freezing(Freezing phase, Event event) {
     return switch (event) {
       case Frozen() ->
           step(
-              new SendingLast(phase.terms(), Optional.empty()),
+              new SendingLast(phase.terms(), Optional.empty(), phase.lastMax()),
               new Action.SendLast(),
               new Action.StartTimer(Timer.STEP, phase.lastMax()));
       case TimerFired(var timer) when timer == Timer.STEP ->
@@ -556,12 +643,17 @@ public record SourceTransition(Plan plan) implements SourceRules {
               new AwaitingReady(phase.terms(), digest, false, phase.readyDigest()),
               new Action.Hold(),
               new Action.AnnounceLast(digest),
-              new Action.StartTimer(Timer.STEP, plan.limits().engineStep()));
-      case Ready(var digest) -> step(new SendingLast(phase.terms(), Optional.of(digest)));
+              new Action.StartTimer(Timer.STEP, readyMax(phase)));
+      case Ready(var digest) -> step(new SendingLast(phase.terms(), Optional.of(digest), phase.lastMax()));
       case TimerFired(var timer) when timer == Timer.STEP ->
           rollBack(Result.ROLLED_BACK, "Sending the last pages and the state to node " + plan.destination() + " took too long.");
       case OfEngine _, OfPeer _, OfLedger _, OfUser _, TimerFired _ -> undoable(phase, event, plan.limits().frozenSilence());
     };
+  }
+
+  private Duration readyMax(SendingLast phase) {
+    var usual = plan.limits().engineStep();
+    return plan.options().verify() ? usual.plus(phase.lastMax()) : usual;
   }
 
   private Step awaitingReady(AwaitingReady phase, Event event) {

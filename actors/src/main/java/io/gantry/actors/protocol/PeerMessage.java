@@ -17,6 +17,7 @@ import java.util.List;
  *   Offer ─────────────────────────────────────▶  preflight
  *         ◀──────────────── Accepted | Refused
  *   RoundSent … (for progress) ────────────────▶
+ *         ◀─── RoundApplied … (freeze when all) ──
  *         ◀───────────── Working (I am alive) …
  *   LastSent (digest) ─────────────────────────▶  ledger: HELD
  *         ◀───────────────────── Ready (digest)
@@ -88,6 +89,12 @@ public sealed interface PeerMessage extends WireMessage {
 
   /** How far the rounds are; for the destination's own display. */
   record RoundSent(String from, String migration, int round, long pages, long bytes) implements ToDestination {}
+
+  /**
+   * The destination has taken in so many rounds: their pages are in place, and the processes that they are for exist. Since 1.5;
+   * without it the source waits a little longer before it freezes the container.
+   */
+  record RoundApplied(String from, String migration, int count) implements ToSource {}
 
   /** Everything was sent. */
   record LastSent(String from, String migration, String digest) implements ToDestination {}

@@ -12,7 +12,7 @@ package io.gantry.actors.protocol;
  */
 public record ProtocolVersion(int major, int minor) {
   /** What this build speaks. */
-  public static final ProtocolVersion CURRENT = new ProtocolVersion(1, 4);
+  public static final ProtocolVersion CURRENT = new ProtocolVersion(1, 5);
 
   /** First minor version that knows of containers that a runtime makes; an older node would make one of its own instead. */
   private static final int WITH_RUNTIMES = 3;

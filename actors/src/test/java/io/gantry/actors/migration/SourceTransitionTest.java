@@ -81,6 +81,7 @@ class SourceTransitionTest {
             new CaptureBegun(),
             new RoundSent(BUSY, 0, 60_000_000_000L),
             new RoundSent(QUIET, 0, 60_000_000_000L),
+            new RoundApplied(2),
             new Frozen(),
             new LastSent("d"),
             new Held(),
@@ -95,7 +96,7 @@ class SourceTransitionTest {
     }
     assertThat(done)
         .containsExactly(
-            "Offering", "Connecting", "PreCopying", "PreCopying", "Freezing", "SendingLast", "AwaitingReady", "AwaitingReady",
+            "Offering", "Connecting", "PreCopying", "PreCopying", "PreCopying", "Freezing", "SendingLast", "AwaitingReady", "AwaitingReady",
                 "Releasing",
             "Activating", "Destroying", "Forgetting", "Ended");
     assertThat(phase).isEqualTo(new Ended(Result.COMPLETED, ""));
@@ -111,7 +112,7 @@ class SourceTransitionTest {
 
   @Test
   void aReadyThatOvertakesTheEndOfSendingCountsAndItsDigestIsCompared() {
-    var early = SOURCE.transition(new SendingLast(TERMS, Optional.empty()), new Ready("d")).phase();
+    var early = SOURCE.transition(new SendingLast(TERMS, Optional.empty(), Duration.ofSeconds(3)), new Ready("d")).phase();
     assertThat(SOURCE.transition(early, new LastSent("d")).phase())
         .isEqualTo(new AwaitingReady(TERMS, "d", false, Optional.of("d")));
     assertThat(SOURCE.transition(early, new LastSent("e")).phase()).isInstanceOf(RollingBack.class);
@@ -130,7 +131,7 @@ class SourceTransitionTest {
 
   @Test
   void whatIsFoundOnlyWhenTheContainerStandsStillRollsBackAtOnce() {
-    for (var phase : List.of(new PreCopying(TERMS, List.of()), new SendingLast(TERMS, Optional.empty()))) {
+    for (var phase : List.of(new PreCopying(TERMS, List.of(), Pace.BEGIN), new SendingLast(TERMS, Optional.empty(), Duration.ofSeconds(3)))) {
       var step = SOURCE.transition(phase, new CaptureRefused(FINDINGS));
       assertThat(step.phase()).isInstanceOfSatisfying(RollingBack.class, back -> assertThat(back.reason()).contains("io_uring"));
       assertThat(step.actions()).contains(new Action.Resume());
@@ -162,7 +163,7 @@ class SourceTransitionTest {
   @Test
   void aPersonsWordCountsOnlyInDoubt() {
     for (var phase :
-        List.of(new PreCopying(TERMS, List.of()), new AwaitingReady(TERMS, "d", true, Optional.empty()),
+        List.of(new PreCopying(TERMS, List.of(), Pace.BEGIN), new AwaitingReady(TERMS, "d", true, Optional.empty()),
             new Releasing(TERMS, "d"),
             new Unsaying(TERMS, "full.", false), new TakingBack(TERMS, "lost."), new Destroying(1), new Forgetting(1))) {
       assertThat(SOURCE.transition(phase, new PeerConfirmedOff("It is off."))).isEqualTo(new Step(phase, List.of()));
@@ -193,6 +194,57 @@ class SourceTransitionTest {
         .containsExactly(
             Duration.ofMillis(200), Duration.ofMillis(400), Duration.ofMillis(800), Duration.ofMillis(1600),
                 Duration.ofSeconds(2), Duration.ofSeconds(2));
+  }
+
+  @Test
+  void theContainerIsNotFrozenBeforeTheDestinationHasTakenInWhatWasSent() {
+    var begun = SOURCE.transition(new Connecting(TERMS), new CaptureBegun()).phase();
+    var waiting = SOURCE.transition(begun, new RoundSent(QUIET, 0, 60_000_000_000L));
+    assertThat(waiting.phase()).isInstanceOf(PreCopying.class);
+    assertThat(waiting.actions()).containsExactly(new Action.StartTimer(Timer.STEP, SourceTransition.PACE_SOON));
+    assertThat(SOURCE.transition(waiting.phase(), new RoundApplied(1)).phase()).isInstanceOf(Freezing.class);
+    // One that is ahead is not waited for.
+    var ahead = SOURCE.transition(begun, new RoundApplied(1)).phase();
+    assertThat(SOURCE.transition(ahead, new RoundSent(QUIET, 0, 60_000_000_000L)).phase()).isInstanceOf(Freezing.class);
+    // One that takes long has another round sent, and one that says nothing does not keep the move.
+    var late = SOURCE.transition(waiting.phase(), new TimerFired(Timer.STEP));
+    assertThat(late.actions()).containsExactly(new Action.StartTimer(Timer.STEP, SourceTransition.PACE_MAX));
+    var again = SOURCE.transition(late.phase(), new RoundApplied(1));
+    assertThat(again.actions()).containsExactly(new Action.StopTimer(Timer.STEP), new Action.SendRound(1));
+    assertThat(SOURCE.transition(late.phase(), new TimerFired(Timer.STEP)).phase()).isInstanceOf(Freezing.class);
+  }
+
+  @Test
+  void aDestinationThatIsAlwaysBehindIsNotWaitedForForEver() {
+    var phase = SOURCE.transition(new Connecting(TERMS), new CaptureBegun()).phase();
+    int rounds = 0;
+    while (phase instanceof PreCopying) {
+      rounds++;
+      phase = SOURCE.transition(phase, new RoundSent(QUIET, 0, 60_000_000_000L)).phase();
+      if (phase instanceof PreCopying) {
+        phase = SOURCE.transition(phase, new TimerFired(Timer.STEP)).phase();
+        phase = SOURCE.transition(phase, new RoundApplied(rounds)).phase();
+      }
+    }
+    assertThat(phase).isInstanceOf(Freezing.class);
+    assertThat(rounds).isEqualTo(SourceTransition.PACE_WAITS_MAX + 1);
+  }
+
+  @Test
+  void aDigestOverEveryPageHasTheTimeThatItTakes() {
+    var gibibytes = new FreezePolicy.Round(8 << 18, 0, 8L << 30, 8_000_000_000L, 0);
+    var verified =
+        new SourceTransition(
+            new Plan("a.1.1", "web", "a", "b", new MigrateOptions(Duration.ofMillis(20), Duration.ofMinutes(5), MigrateOptions.OnStall.FREEZE, true), LIMITS));
+    var copying = new PreCopying(TERMS, List.of(), new Pace(1, Optional.empty(), false, 0));
+    var quick = (Freezing) SOURCE.transition(copying, new RoundSent(gibibytes, 0, 60_000_000_000L)).phase();
+    var slow = (Freezing) verified.transition(copying, new RoundSent(gibibytes, 0, 60_000_000_000L)).phase();
+    assertThat(quick.lastMax()).isLessThan(Duration.ofSeconds(4));
+    assertThat(slow.lastMax().minus(quick.lastMax())).isGreaterThan(Duration.ofMinutes(3));
+    var sending = verified.transition(slow, new Frozen());
+    assertThat(sending.actions()).contains(new Action.StartTimer(Timer.STEP, slow.lastMax()));
+    assertThat(verified.transition(sending.phase(), new LastSent("d")).actions())
+        .contains(new Action.StartTimer(Timer.STEP, LIMITS.engineStep().plus(slow.lastMax())));
   }
 
   @Test
@@ -303,6 +355,8 @@ class SourceTransitionTest {
     events.add(new Accepted(TERMS));
     events.add(new Ready("d"));
     events.add(new Ready("other"));
+    events.add(new RoundApplied(1));
+    events.add(new RoundApplied(3));
     if (world.disk() != Disk.NOTHING) {
       events.add(new Activated());
       events.add(new Answered(Standing.HELD, "ledger-b"));

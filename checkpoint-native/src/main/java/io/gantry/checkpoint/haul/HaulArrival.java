@@ -16,10 +16,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
 
 /**
  * The files of a container at the destination of a move. They are built in stages; {@link #place} puts them where they belong, when everything has come and
- * before anything is opened. One thread.
+ * before anything is opened, or {@link #placeEarly} when a runtime needs them. One thread.
  */
 public final class HaulArrival {
   private static final String COMING =
@@ -30,6 +31,8 @@ public final class HaulArrival {
   private final HaulMemory memory;
   /** Where they are at the source, and here. */
   private final Map<Path, Path> volumes;
+  /** Those that stay at the source. */
+  private final Set<Path> staying;
 
   private final Map<Path, Optional<TreeIndex>> known = new LinkedHashMap<>();
   private final Map<Integer, TreeArrival> trees = new LinkedHashMap<>();
@@ -42,6 +45,12 @@ public final class HaulArrival {
    * @param volumes what the source is asked for, by its path there, and where it is to be here
    */
   public HaulArrival(String container, Path directory, SequencedMap<Path, Path> volumes, HaulMemory memory) {
+    this(container, directory, volumes, Set.of(), memory);
+  }
+
+  /** @param staying those of them, by their path at the source, that stay there, too, because nothing of them changes */
+  public HaulArrival(String container, Path directory, SequencedMap<Path, Path> volumes, Set<Path> staying, HaulMemory memory) {
+    this.staying = Set.copyOf(staying);
     this.container = container;
     this.directory = directory;
     this.volumes = new LinkedHashMap<>(volumes);
@@ -55,10 +64,14 @@ public final class HaulArrival {
 
   /** What to ask the source for. */
   public List<HaulWish> wishes() {
-    return volumes.keySet().stream()
-        .map(volume -> known.get(volume).map(index -> new HaulWish(volume.toString(), index.token, index.sequence))
-            .orElseGet(() -> new HaulWish(volume.toString(), "", 0)))
-        .toList();
+    return volumes.keySet().stream().map(this::wish).toList();
+  }
+
+  private HaulWish wish(Path volume) {
+    boolean stays = staying.contains(volume);
+    return known.get(volume)
+        .map(index -> new HaulWish(volume.toString(), index.token, index.sequence, stays))
+        .orElseGet(() -> new HaulWish(volume.toString(), "", 0, stays));
   }
 
   /** Takes a message as it came. */
@@ -114,14 +127,27 @@ public final class HaulArrival {
 
   /** Everything has come. */
   public void place() {
+    placeEarly(0);
+    trees.values().forEach(TreeArrival::settle);
+  }
+
+  /**
+   * Something is to be made of the files before everything has come: puts them where they belong, and what comes from here on is
+   * done there. Does nothing when they are there already.
+   *
+   * @param group of this host that may get at them before everything has come, beside root
+   */
+  public void placeEarly(int group) {
+    if (placed) {
+      return;
+    }
     if (trees.size() != volumes.size()) {
       throw new CheckpointException("not all volumes have come");
     }
     placed = true;
+    // Before, so that whoever finds half of them in their place takes them from it.
     HaulNote.HAULED.write(directory, List.copyOf(volumes.values()));
-    for (var tree : trees.values()) {
-      tree.place();
-    }
+    trees.values().forEach(tree -> tree.place(group));
   }
 
   /** The container runs here. Only now, since the pause must not wait for a disk, is everything written to it. */

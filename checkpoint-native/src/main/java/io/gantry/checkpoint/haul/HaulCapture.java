@@ -35,7 +35,8 @@ public final class HaulCapture implements AutoCloseable {
   private static final int PASSES_MAX = 12;
   private static final int OWNER_MAY_WRITE = 0200;
 
-  private record Tree(Stage stage, TreeIndex index, HaulWriter out, TreeCapture capture) {}
+  /** @param stays whether it is left in its place when the container has moved */
+  private record Tree(Stage stage, TreeIndex index, HaulWriter out, TreeCapture capture, boolean stays) {}
 
   private final String container;
   private final HaulMemory memory;
@@ -69,13 +70,13 @@ public final class HaulCapture implements AutoCloseable {
     var index = known.orElseGet(() -> new TreeIndex(UUID.randomUUID().toString()));
     var stage = Stage.of(path, container);
     var out = new HaulWriter(number, index, digest);
-    trees.add(new Tree(stage, index, out, new TreeCapture(path, stage.excluded(), index, out)));
+    trees.add(new Tree(stage, index, out, new TreeCapture(path, stage.excluded(), index, out), wish.stays()));
     out.begin(haul_begin.newBuilder().setVolume(number).setPath(wish.path()).setToken(index.token).setResumed(known.isPresent()).build());
   }
 
-  /** Volumes that travel. */
+  /** What is taken from its place when the container has moved. */
   public List<Path> volumes() {
-    return trees.stream().map(tree -> tree.stage.volume()).toList();
+    return trees.stream().filter(tree -> !tree.stays).map(tree -> tree.stage.volume()).toList();
   }
 
   /** While the container runs: passes until another would be no shorter. @param pids its processes */
@@ -156,7 +157,7 @@ public final class HaulCapture implements AutoCloseable {
   /** The container has moved: its files go from their place, and the way back may begin with them. */
   public void moved() {
     close();
-    for (var tree : trees) {
+    for (var tree : trees.stream().filter(tree -> !tree.stays).toList()) {
       tree.stage.putAway(LEFT.formatted(container), tree.index.token);
       memory.left(tree.stage);
     }

@@ -123,6 +123,14 @@ final class Inode {
     Arrays.fill(digests, UNKNOWN);
   }
 
+  /** The other side does not have it any more. */
+  void lose() {
+    madeIn = NEVER;
+    sentIn = NEVER;
+    changed = Optional.empty();
+    blocks(0);
+  }
+
   /** Whatever was sent behind an entry that the other side has got may or may not be there. */
   void distrust(long after) {
     if (madeIn > after) {

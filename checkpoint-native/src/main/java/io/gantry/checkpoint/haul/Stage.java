@@ -2,6 +2,7 @@ package io.gantry.checkpoint.haul;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.FileNode;
 import io.gantry.checkpoint.linux.FileTree;
 import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.procfs.ProcText;
@@ -11,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 
@@ -28,6 +30,9 @@ record Stage(Path volume, Path home, boolean mounted) {
 
   private static final String HIDDEN = ".gantry-haul";
   private static final String OWNER = "owner";
+  private static final String ROOT = "root";
+  private static final int PRIVATE_DIRECTORY = 0700;
+  private static final int GROUP_SEARCHES = 0010;
   /** Less than a page stream waits for its receiver. */
   private static final Duration REMOVE_MAX = Duration.ofSeconds(3);
 
@@ -126,9 +131,25 @@ record Stage(Path volume, Path home, boolean mounted) {
     }
   }
 
-  /** Puts the tree in its place, which is missing or empty. */
-  void place() {
+  /** Where the tree belongs, byte for character. */
+  String place() {
+    return bytes(volume);
+  }
+
+  /**
+   * Puts the tree in its place, which is missing or empty. Nobody but root can enter it there before it has got its own mode and
+   * owner: who could would exchange directories for symbolic links while the agent writes to them.
+   *
+   * @param group may go through it all the same, without changing it; that of root of a user namespace, who is nobody here
+   */
+  void placeTree(int group) {
     try {
+      if (mounted) {
+        noteRoot();
+      }
+      var root = mounted ? place() : tree();
+      FileTree.setOwner(root, 0, group);
+      FileTree.setMode(root, group == 0 ? PRIVATE_DIRECTORY : PRIVATE_DIRECTORY | GROUP_SEARCHES);
       if (mounted) {
         names(home.resolve("tree")).forEach(name -> FileTree.rename(tree() + "/" + name, bytes(volume) + "/" + name));
       } else {
@@ -136,6 +157,36 @@ record Stage(Path volume, Path home, boolean mounted) {
       }
     } catch (KernelException e) {
       throw new CheckpointException("putting " + volume + ", which came with the container, in its place: " + e.getMessage(), e);
+    }
+  }
+
+  /** What the root of the file system was like, for {@link #restoreRoot}. */
+  private void noteRoot() {
+    try {
+      int fd = Fd.open(volume.toString(), Fd.O_PATH | Fd.O_CLOEXEC, 0);
+      try {
+        var node = FileNode.of(fd);
+        Files.writeString(home.resolve(ROOT), "%d %d %d".formatted(node.mode(), node.uid(), node.gid()));
+      } finally {
+        Fd.close(fd);
+      }
+    } catch (IOException e) {
+      throw new CheckpointException("noting the mode of " + volume + " in " + home + ": " + e, e);
+    }
+  }
+
+  private void restoreRoot() {
+    var note = home.resolve(ROOT);
+    if (!Files.exists(note)) {
+      return;
+    }
+    try {
+      int[] noted = Arrays.stream(Files.readString(note).split(" ")).mapToInt(Integer::parseInt).toArray();
+      FileTree.setOwner(place(), noted[1], noted[2]);
+      FileTree.setMode(place(), noted[0]);
+      Files.delete(note);
+    } catch (IOException | NumberFormatException e) {
+      throw new CheckpointException("giving " + volume + " the mode back that it had: " + e, e);
     }
   }
 
@@ -155,6 +206,7 @@ record Stage(Path volume, Path home, boolean mounted) {
         names(volume).stream()
             .filter(name -> !excluded().contains(name))
             .forEach(name -> FileTree.rename(bytes(volume) + "/" + name, tree() + "/" + name));
+        restoreRoot();
       } else if (!Files.exists(home.resolve("tree"))) {
         FileTree.rename(bytes(volume), tree());
       }

@@ -46,6 +46,9 @@ final class TreeArrival implements AutoCloseable {
 
   private int openFd;
 
+  /** Whether the tree is where it belongs, and not in the stage. */
+  private boolean placed;
+
   /** @param index what is in the stage already; empty for an empty one */
   TreeArrival(Stage stage, TreeIndex index) {
     this.stage = stage;
@@ -110,7 +113,7 @@ final class TreeArrival implements AutoCloseable {
   /** Where a file is now. */
   private String path(Inode inode) {
     if (inode == index.root()) {
-      return stage.tree();
+      return placed ? stage.place() : stage.tree();
     }
     return inode.places.isEmpty() ? stage.limbo() + "/" + Long.toHexString(inode.id) : path(inode.places.getFirst());
   }
@@ -208,7 +211,10 @@ final class TreeArrival implements AutoCloseable {
     var before = inode.attributes;
     inode.attributes = attributes;
     before.keySet().stream().filter(name -> !attributes.containsKey(name)).forEach(name -> FileTree.removeAttribute(path(inode), name));
-    shape(inode, path(inode), moment(wanted.getAccessed()));
+    // That of the root comes last, and opens the tree to others.
+    if (inode != index.root() || !placed) {
+      shape(inode, path(inode), moment(wanted.getAccessed()));
+    }
   }
 
   private static void shape(Inode inode, String path, Moment accessed) {
@@ -288,15 +294,20 @@ final class TreeArrival implements AutoCloseable {
     FileTree.remove(path, inode.isDirectory());
   }
 
-  /** Everything is there: puts the tree where it belongs. */
-  void place() {
+  /** Puts the tree where it belongs. @param group see {@link Stage#placeTree} */
+  void place(int group) {
     closeFile();
-    stage.place();
+    stage.placeTree(group);
+    placed = true;
+  }
+
+  /** Everything is there. */
+  void settle() {
+    closeFile();
     var root = index.root();
     // Names have come and gone in it, or it is another directory.
-    var volume = stage.volume().toString();
-    shape(root, volume, root.modified);
-    int fd = Fd.open(volume, Fd.O_PATH | Fd.O_CLOEXEC, 0);
+    shape(root, stage.place(), root.modified);
+    int fd = Fd.open(stage.volume().toString(), Fd.O_PATH | Fd.O_CLOEXEC, 0);
     try {
       index.settled = Optional.of(FileNode.of(fd).changed());
     } finally {
@@ -307,7 +318,9 @@ final class TreeArrival implements AutoCloseable {
 
   /** Undoes {@link #place}. */
   void unplace() {
+    closeFile();
     stage.putAway();
+    placed = false;
   }
 
   @Override

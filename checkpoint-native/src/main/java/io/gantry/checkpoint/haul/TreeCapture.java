@@ -41,6 +41,9 @@ final class TreeCapture implements AutoCloseable {
   /** Names that a pass has changed, and whose they are on the other side. */
   private final Map<Inode.Place, Optional<Inode>> moved = new LinkedHashMap<>();
 
+  /** Those of them that wait for the next pass. */
+  private final Map<Inode.Place, Optional<Inode>> unspoken = new LinkedHashMap<>();
+
   /** Directories whose own attributes are to be looked at when their names are done. */
   private final Set<Inode> directories = new LinkedHashSet<>();
 
@@ -163,9 +166,20 @@ final class TreeCapture implements AutoCloseable {
     index.all().stream().filter(inode -> inode != index.root() && inode.namesSentIn == Inode.NEVER).forEach(this::again);
   }
 
+  /** Whether the other side has it, so that it can be spoken of. */
+  private boolean isThere(Inode inode) {
+    return inode == index.root() || inode.madeIn != Inode.NEVER;
+  }
+
+  private void noNames(Inode directory) {
+    out.op(haul_op.newBuilder().setId(directory.id).setNoNames(true), 0);
+  }
+
   /** Which of a directory's names have come over is not known. */
   private void again(Inode directory) {
-    out.op(haul_op.newBuilder().setId(directory.id).setNoNames(true), 0);
+    if (isThere(directory)) {
+      noNames(directory);
+    }
     directory.children().keySet().forEach(name -> moved.put(new Inode.Place(directory, name), Optional.empty()));
     directories.add(directory);
   }
@@ -277,9 +291,7 @@ final class TreeCapture implements AutoCloseable {
       var inode = known(node);
       place(directory, name, Optional.of(inode));
       if (inode.isDirectory()) {
-        if (inode.madeIn == Inode.NEVER) {
-          files.make(inode, fd, node);
-        }
+        make(inode, fd, node);
         directories.add(inode);
         if (all || inode.watch < 0) {
           unread.add(inode);
@@ -289,6 +301,17 @@ final class TreeCapture implements AutoCloseable {
       }
     } finally {
       Fd.close(fd);
+    }
+  }
+
+  /** Says that there is a directory, if that has not been said. */
+  private void make(Inode directory, int fd, FileNode node) {
+    if (directory.madeIn == Inode.NEVER) {
+      files.make(directory, fd, node);
+      // Of one that was made when the other side did not get everything, it may have got something.
+      if (directory.namesSentIn == Inode.NEVER) {
+        noNames(directory);
+      }
     }
   }
 
@@ -380,16 +403,24 @@ final class TreeCapture implements AutoCloseable {
 
   /** All that are taken away before any is given, so that directories can change places. */
   private void names() {
+    // What was found when the other side did not get everything, and cannot be reached just now, can have no name yet.
+    var later = new LinkedHashSet<Inode.Place>();
+    moved.keySet().forEach(place -> {
+      var now = place.directory().children().get(place.name());
+      if (now != null && !(isThere(place.directory()) && isThere(now))) {
+        later.add(place);
+      }
+    });
     moved.forEach((place, there) -> {
       var now = place.directory().children().get(place.name());
-      if (there.isPresent() && there.get() != now) {
+      if (there.isPresent() && there.get() != now && isThere(place.directory())) {
         out.op(haul_op.newBuilder().setId(place.directory().id).setName(name(place)), 0);
         place.directory().namesSentIn = out.sequence();
       }
     });
     moved.forEach((place, there) -> {
       var now = place.directory().children().get(place.name());
-      if (now != null && (there.isEmpty() || there.get() != now)) {
+      if (now != null && (there.isEmpty() || there.get() != now) && !later.contains(place)) {
         out.op(haul_op.newBuilder().setId(place.directory().id).setName(name(place).setFile(now.id)), 0);
       }
       place.directory().namesSentIn = out.sequence();
@@ -399,6 +430,38 @@ final class TreeCapture implements AutoCloseable {
         directory.namesSentIn = out.sequence();
       }
     });
+    if (!later.isEmpty()) {
+      later.forEach(this::sayLater);
+      loseWhatHasNoName(later);
+    }
+  }
+
+  private void sayLater(Inode.Place place) {
+    place.directory().namesSentIn = Inode.NEVER;
+    unspoken.put(place, Optional.empty());
+    again.computeIfAbsent(place.directory(), d -> new HashSet<>()).add(place.name());
+  }
+
+  /** What has got no name by the end of the pass is removed on the other side, with everything that is only below it. */
+  private void loseWhatHasNoName(Set<Inode.Place> later) {
+    var named = new HashSet<Inode>();
+    var open = new ArrayDeque<>(List.of(index.root()));
+    while (!open.isEmpty()) {
+      var inode = open.poll();
+      if (named.add(inode)) {
+        inode.children().forEach((name, child) -> {
+          if (!later.contains(new Inode.Place(inode, name))) {
+            open.add(child);
+          }
+        });
+      }
+    }
+    for (var inode : List.copyOf(index.all())) {
+      if (!named.contains(inode)) {
+        inode.lose();
+        inode.children().keySet().forEach(name -> sayLater(new Inode.Place(inode, name)));
+      }
+    }
   }
 
   private static haul_name.Builder name(Inode.Place place) {
@@ -419,9 +482,7 @@ final class TreeCapture implements AutoCloseable {
         try {
           var node = FileNode.of(fd);
           boolean pending = directory.madeIn == Inode.NEVER || directory.sentIn == Inode.NEVER;
-          if (directory.madeIn == Inode.NEVER) {
-            files.make(directory, fd, node);
-          }
+          make(directory, fd, node);
           files.attributes(directory, fd, node, pending || renamed.contains(directory));
         } finally {
           Fd.close(fd);
@@ -432,6 +493,8 @@ final class TreeCapture implements AutoCloseable {
       }
     }
     moved.clear();
+    moved.putAll(unspoken);
+    unspoken.clear();
     directories.clear();
   }
 

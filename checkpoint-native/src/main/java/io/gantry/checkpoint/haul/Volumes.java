@@ -46,35 +46,40 @@ public final class Volumes {
    * @return a sentence, or nothing
    */
   public static Optional<String> obstacle(List<Path> volumes) {
-    for (var volume : volumes) {
-      if (!volume.isAbsolute() || !volume.normalize().equals(volume) || volume.getNameCount() == 0) {
-        return Optional.of("a volume is the absolute path of a directory, and " + volume + " is none");
+    return volumes.stream().flatMap(volume -> obstacle(volumes, volume).stream()).findFirst();
+  }
+
+  /** What speaks against one of these as a volume here. */
+  public static Optional<String> obstacle(List<Path> volumes, Path volume) {
+    if (!volume.isAbsolute() || !volume.normalize().equals(volume) || volume.getNameCount() == 0) {
+      return Optional.of("a volume is the absolute path of a directory, and " + volume + " is none");
+    }
+    if (KERNELS.stream().anyMatch(volume::startsWith)) {
+      return Optional.of(volume + " is the kernel's and cannot be a volume");
+    }
+    if (volume.toString().contains("\n")) {
+      return Optional.of("the path of a volume must not have a line break");
+    }
+    if (!Files.isDirectory(volume)) {
+      return Optional.of("the volume " + volume + " is no directory of this host");
+    }
+    try {
+      if (!volume.toRealPath().equals(volume)) {
+        return Optional.of("the volume " + volume + " is reached through a symbolic link; name it " + volume.toRealPath());
       }
-      if (KERNELS.stream().anyMatch(volume::startsWith)) {
-        return Optional.of(volume + " is the kernel's and cannot be a volume");
-      }
-      if (volume.toString().contains("\n")) {
-        return Optional.of("the path of a volume must not have a line break");
-      }
-      if (!Files.isDirectory(volume)) {
-        return Optional.of("the volume " + volume + " is no directory of this host");
-      }
-      try {
-        if (!volume.toRealPath().equals(volume)) {
-          return Optional.of("the volume " + volume + " is reached through a symbolic link; name it " + volume.toRealPath());
-        }
-      } catch (IOException e) {
-        return Optional.of("the volume " + volume + " cannot be reached: " + e.getMessage());
-      }
-      var within = Stage.mountPoints().stream().map(Path::of).filter(point -> point.startsWith(volume) && !point.equals(volume)).findFirst();
-      if (within.isPresent()) {
-        return Optional.of(
-            "another file system is mounted at %s, inside the volume %s; unmount it, or choose other volumes".formatted(within.get(), volume));
-      }
-      var other = volumes.stream().filter(another -> another != volume && another.startsWith(volume)).findFirst();
-      if (other.isPresent()) {
-        return Optional.of("the volume " + other.get() + " lies in the volume " + volume);
-      }
+    } catch (IOException e) {
+      return Optional.of("the volume " + volume + " cannot be reached: " + e.getMessage());
+    }
+    var within =
+        Stage.mountPoints().stream().map(Path::of).filter(point -> point.startsWith(volume) && !point.equals(volume)).findFirst();
+    if (within.isPresent()) {
+      return Optional.of(
+          "another file system is mounted at %s, inside the volume %s; unmount it, or choose other volumes"
+              .formatted(within.get(), volume));
+    }
+    var other = volumes.stream().filter(another -> another != volume && another.startsWith(volume)).findFirst();
+    if (other.isPresent()) {
+      return Optional.of("the volume " + other.get() + " lies in the volume " + volume);
     }
     return Optional.empty();
   }
@@ -84,7 +89,8 @@ public final class Volumes {
     int fd = Fd.open(volume.toString(), Fd.O_RDONLY | Fd.O_DIRECTORY | Fd.O_NOATIME | Fd.O_CLOEXEC, 0);
     try {
       var room = FileSystemRoom.of(fd);
-      if (!LOCAL.contains(room.type())) {
+      // On one that is read-only nobody can, and its times are as good as they are.
+      if (!LOCAL.contains(room.type()) && !room.readOnly()) {
         OwnFile.setMode(fd, FileNode.of(fd).mode() & PERMISSIONS);
       }
       var node = FileNode.of(fd);
@@ -111,6 +117,11 @@ public final class Volumes {
     } catch (IOException e) {
       throw new CheckpointException("reading which kernel this is: " + e.getMessage(), e);
     }
+  }
+
+  /** Whether other hosts may have the same tree on the same file system. */
+  public static boolean mayBeShared(VolumeFacts facts) {
+    return !LOCAL.contains(facts.fileSystemType());
   }
 
   /** Bytes and files of a tree. */
@@ -156,12 +167,36 @@ public final class Volumes {
     UNCLEAR
   }
 
-  /** Those of a container's volumes that this host does not share with the one they are on, and so have to travel. */
-  public static List<Path> toHaul(List<VolumeFacts> volumes, StoragePolicy policy) {
+  /**
+   * Those of a container's trees that this host does not share with the one they are on, and so have to travel.
+   *
+   * @param digests of those here of which nothing changes
+   */
+  public static List<VolumeFacts> toHaul(List<VolumeFacts> volumes, StoragePolicy policy, Digests digests) {
     return volumes.stream()
-        .filter(facts -> !policy.declares(Path.of(facts.path())) && sameness(facts) == Sameness.OTHER)
-        .map(facts -> Path.of(facts.path()))
+        .filter(facts -> !policy.declares(Path.of(facts.path())) && sameness(facts) == Sameness.OTHER && !isHere(facts, digests))
         .toList();
+  }
+
+  /** What tells a tree of this host from others, when nothing of it changes. */
+  public interface Digests {
+    /**
+     * @param facts the one like which it should be
+     * @throws CheckpointException when it cannot be read
+     */
+    String here(VolumeFacts facts);
+  }
+
+  private static boolean isHere(VolumeFacts facts, Digests digests) {
+    try {
+      return facts.neverChanges()
+          && !facts.digest().equals(VolumeFacts.UNREAD)
+          && Files.isDirectory(Path.of(facts.path()))
+          && digests.here(facts).equals(facts.digest());
+    } catch (CheckpointException unreadable) {
+      // Which preflight says, and refuses.
+      return false;
+    }
   }
 
   private static Sameness sameness(VolumeFacts facts) {
@@ -187,49 +222,79 @@ public final class Volumes {
     }
   }
 
-  /** Everything that speaks against taking in a container with these volumes, one sentence each. */
-  public static List<String> preflight(String container, List<VolumeFacts> volumes, StoragePolicy policy) {
+  /**
+   * Everything that speaks against taking in a container with these trees, one sentence each.
+   *
+   * @param digests as for {@link #toHaul}
+   */
+  public static List<String> preflight(String container, List<VolumeFacts> volumes, StoragePolicy policy, Digests digests) {
     var sentences = new ArrayList<String>();
     for (var facts : volumes) {
       try {
-        preflight(container, facts, policy).ifPresent(sentences::add);
+        preflight(container, facts, policy, digests).ifPresent(sentences::add);
       } catch (CheckpointException e) {
-        sentences.add("the volume " + facts.path() + " cannot be looked at here: " + e.getMessage());
+        sentences.add("the %s %s cannot be looked at here: %s".formatted(facts.kind(), facts.path(), e.getMessage()));
       }
     }
     return sentences;
   }
 
-  private static Optional<String> preflight(String container, VolumeFacts facts, StoragePolicy policy) {
+  private static Optional<String> preflight(String container, VolumeFacts facts, StoragePolicy policy, Digests digests) {
     var volume = Path.of(facts.path());
     if (policy.declares(volume)) {
       return Files.isDirectory(volume) ? Optional.empty()
-          : Optional.of("the volume " + volume + " is declared as shared on this host (gantry.storage.shared), and is not there; mount it");
+          : Optional.of(
+              "the %s %s is declared as shared on this host (gantry.storage.shared), and is not there; mount it"
+                  .formatted(facts.kind(), volume));
     }
     var sameness = sameness(facts);
     if (sameness == Sameness.UNCLEAR) {
       return Optional.of(
-          "whether the volume %s of this host is the source's cannot be told, because it is being changed; if it is, declare it in gantry.storage.shared"
-              .formatted(volume));
+          ("whether the %s %s of this host is the source's cannot be told, because it is being changed; if it is, declare it in"
+                  + " gantry.storage.shared")
+              .formatted(facts.kind(), volume));
     }
-    return sameness == Sameness.SAME ? Optional.empty() : obstacleToHaul(container, facts, volume);
+    if (sameness == Sameness.SAME) {
+      return Optional.empty();
+    }
+    // What is missing is not read.
+    if (facts.neverChanges() && !Stage.of(volume, container).isFree()) {
+      if (facts.digest().equals(VolumeFacts.UNREAD)) {
+        return Optional.of(
+            ("whether the %s %s of this host is the source's is not known before the source has read its own; try again, or"
+                    + " declare it as shared in gantry.storage.shared")
+                .formatted(facts.kind(), volume));
+      }
+      if (digests.here(facts).equals(facts.digest())) {
+        return Optional.empty();
+      }
+    }
+    if (!facts.obstacle().isEmpty()) {
+      return Optional.of(
+          "this host does not share the %s %s with the source, and it cannot travel: %s"
+              .formatted(facts.kind(), volume, facts.obstacle()));
+    }
+    return obstacleToHaul(container, facts, volume);
   }
 
   private static Optional<String> obstacleToHaul(String container, VolumeFacts facts, Path volume) {
     if (!Files.isDirectory(volume.getParent())) {
-      return Optional.of("the volume %s cannot come here, because %s is no directory of this host; make it".formatted(volume, volume.getParent()));
+      return Optional.of(
+          "the %s %s cannot come here, because %s is no directory of this host; make it"
+              .formatted(facts.kind(), volume, volume.getParent()));
     }
     var stage = Stage.of(volume, container);
     if (!stage.isFree()) {
       return Optional.of(
-          "the volume %s of the container is not the one that this host has there; empty or remove it, or declare it as shared in gantry.storage.shared"
-              .formatted(volume));
+          ("the %s %s of the container is not the one that this host has there; empty or remove it, or declare it as shared in"
+                  + " gantry.storage.shared")
+              .formatted(facts.kind(), volume));
     }
     int fd = Fd.open((stage.mounted() ? volume : volume.getParent()).toString(), Fd.O_RDONLY | Fd.O_DIRECTORY | Fd.O_CLOEXEC, 0);
     try {
       var room = FileSystemRoom.of(fd);
       if (room.readOnly()) {
-        return Optional.of("the volume " + volume + " cannot come here, because its file system is read-only");
+        return Optional.of("the %s %s cannot come here, because its file system is read-only".formatted(facts.kind(), volume));
       }
       // What an earlier haul has left need not come again.
       var there = new long[2];
@@ -237,12 +302,13 @@ public final class Volumes {
       count(fd, home, new HashSet<>(), System.nanoTime() + COUNT_NS_MAX, there);
       if (facts.bytes() + MARGIN_BYTES > room.freeBytes() + there[0]) {
         return Optional.of(
-            "the volume %s takes %d MiB, and its file system has %d MiB free on this host"
-                .formatted(volume, (facts.bytes() + MARGIN_BYTES) >> 20, (room.freeBytes() + there[0]) >> 20));
+            "the %s %s takes %d MiB, and its file system has %d MiB free on this host"
+                .formatted(facts.kind(), volume, (facts.bytes() + MARGIN_BYTES) >> 20, (room.freeBytes() + there[0]) >> 20));
       }
       if (room.freeInodes() != Long.MAX_VALUE && facts.inodes() > room.freeInodes() + there[1]) {
         return Optional.of(
-            "the volume %s has %d files, and its file system has room for %d on this host".formatted(volume, facts.inodes(), room.freeInodes() + there[1]));
+            "the %s %s has %d files, and its file system has room for %d on this host"
+                .formatted(facts.kind(), volume, facts.inodes(), room.freeInodes() + there[1]));
       }
       return Optional.empty();
     } finally {

@@ -7,6 +7,7 @@ import io.gantry.checkpoint.image.ipc_sem_entry;
 import io.gantry.checkpoint.image.ipc_state;
 import io.gantry.checkpoint.image.ipc_var_entry;
 import io.gantry.checkpoint.image.posix_queue_entry;
+import io.gantry.checkpoint.linux.AsUser;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.IpcThread;
 import io.gantry.checkpoint.linux.PosixQueue;
@@ -15,6 +16,7 @@ import io.gantry.checkpoint.linux.SystemV;
 import io.gantry.checkpoint.linux.SystemV.Type;
 import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.RemoteTask;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
@@ -81,10 +83,14 @@ public final class IpcArrival implements AutoCloseable {
       inside(
           () -> {
             // Until everything is made; a queue beyond the limits would need CAP_SYS_RESOURCE.
-            setQueueLimit("queues_max", state.getPosixQueuesCount(), true);
-            setQueueLimit("msg_max", largest(state, posix_queue_entry::getMaxmsg), true);
-            setQueueLimit("msgsize_max", largest(state, posix_queue_entry::getMsgsize), true);
-            state.getPosixQueuesList().forEach(IpcArrival::make);
+            var owner = owner();
+            owner.run(
+                () -> {
+                  setQueueLimit("queues_max", state.getPosixQueuesCount(), true);
+                  setQueueLimit("msg_max", largest(state, posix_queue_entry::getMaxmsg), true);
+                  setQueueLimit("msgsize_max", largest(state, posix_queue_entry::getMsgsize), true);
+                });
+            state.getPosixQueuesList().forEach(queue -> make(queue, owner));
           });
     }
   }
@@ -93,9 +99,9 @@ public final class IpcArrival implements AutoCloseable {
     return Math.toIntExact(state.getPosixQueuesList().stream().mapToLong(what).max().orElse(0));
   }
 
-  private static void make(posix_queue_entry queue) {
+  private static void make(posix_queue_entry queue, AsUser owner) {
     var attributes = new PosixQueue.Attributes(queue.getMaxmsg(), queue.getMsgsize(), 0);
-    int made = PosixQueue.create(name(queue), queue.getUid(), queue.getGid(), queue.getMode(), attributes);
+    int made = PosixQueue.create(name(queue), queue.getUid(), queue.getGid(), queue.getMode(), attributes, owner);
     try {
       queue.getMessagesList().forEach(message -> PosixQueue.send(made, message.getContent().toByteArray(), message.getPriority()));
     } finally {
@@ -132,10 +138,14 @@ public final class IpcArrival implements AutoCloseable {
     var makers = new Makers(stubs);
     inside(
         () -> {
-          setLimits(state.getLimits(), true);
           // Until everything is made; a queue of more than the limit would need CAP_SYS_RESOURCE.
           long room = state.getQueuesList().stream().mapToLong(IpcArrival::room).max().orElse(0);
-          set("msgmnb", SystemV.limits().msgmnb(), room, true);
+          owner()
+              .run(
+                  () -> {
+                    setLimits(state.getLimits(), true);
+                    set("msgmnb", SystemV.limits().msgmnb(), room, true);
+                  });
           state.getSegmentsList().forEach(segment -> finish(segment.getDesc()));
           state.getSemaphoresList().forEach(set -> SystemV.create(Type.SEM, description(set.getDesc()), set.getNsems()));
           state.getQueuesList().forEach(IpcArrival::create);
@@ -161,7 +171,12 @@ public final class IpcArrival implements AutoCloseable {
     makers.run();
     state.getQueuesList().forEach(queue -> fill(queue, makers));
     finishQueues(state, stubs);
-    inside(() -> setLimits(state.getLimits(), false));
+    inside(() -> owner().run(() -> setLimits(state.getLimits(), false)));
+  }
+
+  /** The root of the user namespace that owns the ipc namespace: its settings are his alone. */
+  private AsUser owner() {
+    return UserNamespaces.root(root.getAsInt());
   }
 
   private void inside(Runnable work) {

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.function.LongSupplier;
 
 /**
  * POSIX message queues ({@code man 7 mq_overview}) in the ipc namespace of the calling thread. Names are without the slash that the C library takes away.
@@ -132,11 +133,14 @@ public final class PosixQueue {
   /**
    * Makes a queue and opens it, so that no call waits; the descriptor belongs to the caller. It counts for the owner's {@code RLIMIT_MSGQUEUE}, whatever
    * that of this process is.
+   *
+   * @param owner the root of the user namespace to which the namespace belongs
    */
-  public static int create(String name, int uid, int gid, int mode, Attributes attributes) {
-    long made = asUser(uid, () -> tryCreate(name, attributes));
+  public static int create(String name, int uid, int gid, int mode, Attributes attributes, AsUser owner) {
+    LongSupplier making = () -> owner.call(() -> tryCreate(name, attributes));
+    long made = asUser(uid, making);
     if (made == -Errno.EMFILE) {
-      made = withoutLimit(() -> asUser(uid, () -> tryCreate(name, attributes)));
+      made = withoutLimit(() -> asUser(uid, making));
     }
     int queue = (int) Libc.check(made, () -> "mq_open(\"/" + name + "\", " + attributes + ")");
     Libc.check(Libc.syscall(SyscallNumber.FCHOWN, queue, uid, gid), () -> "fchown(message queue /" + name + ")");
@@ -155,7 +159,7 @@ public final class PosixQueue {
   }
 
   /** The real user of whoever makes a queue pays for it. It belongs to this thread alone, and rights go by the effective one. */
-  private static long asUser(int uid, java.util.function.LongSupplier work) {
+  private static long asUser(int uid, LongSupplier work) {
     if (uid == 0) {
       return work.getAsLong();
     }
@@ -168,7 +172,7 @@ public final class PosixQueue {
   }
 
   /** The limit belongs to this whole process, so it is lifted for this call only. */
-  private static long withoutLimit(java.util.function.LongSupplier work) {
+  private static long withoutLimit(LongSupplier work) {
     try (var arena = Arena.ofConfined()) {
       var infinite = arena.allocateFrom(ValueLayout.JAVA_LONG, -1L, -1L);
       var before = arena.allocate(16, 8);

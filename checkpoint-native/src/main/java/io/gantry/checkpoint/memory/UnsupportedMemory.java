@@ -7,6 +7,7 @@ import io.gantry.checkpoint.procfs.Maps;
 import io.gantry.checkpoint.procfs.Maps.Mapping;
 import io.gantry.checkpoint.procfs.ProcessGoneException;
 import io.gantry.checkpoint.procfs.TaskStat;
+import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.procfs.VmFlags;
 import io.gantry.checkpoint.shm.ContainerShm;
 import java.nio.file.NoSuchFileException;
@@ -112,11 +113,13 @@ public final class UnsupportedMemory {
             + "; memory of mmap(MAP_HUGETLB) and memfd_create(MFD_HUGETLB) can be carried");
   }
 
-  /** Each ring is a file of its own. */
+  /** Each ring is a file of its own. The parent of a pid namespace's first process is somebody else's, and may be nobody's to look at. */
   private static boolean isInherited(int pid, Mapping ring) {
     try {
       int parent = TaskStat.ofProcess(pid).parent();
-      return parent != 0 && Maps.read(parent).stream().anyMatch(other -> other.name().startsWith(AioRing.NAME) && other.inode() == ring.inode());
+      return parent != 0
+          && TaskStatus.ofProcess(pid).innermost("NSpid") != 1
+          && Maps.read(parent).stream().anyMatch(other -> other.name().startsWith(AioRing.NAME) && other.inode() == ring.inode());
     } catch (NoSuchFileException | ProcessGoneException ended) {
       return false;
     }

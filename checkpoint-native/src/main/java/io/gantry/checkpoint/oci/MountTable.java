@@ -21,9 +21,15 @@ record MountTable(List<Row> rows) {
       return type.equals("cgroup") || type.equals("cgroup2");
     }
 
-    /** What must be the same on another host: not on which disk a directory lies. */
-    String comparable() {
-      return MADE.contains(type) ? "%s of %s at %s (%s; %s)".formatted(root, type, point, options, superOptions) : "%s (%s)".formatted(point, options);
+    /**
+     * What must be the same on another host: not on which disk a directory lies.
+     *
+     * @param hosts where directories of the host are mounted
+     */
+    String comparable(Set<String> hosts) {
+      return MADE.contains(type) && !point.equals("/") && !hosts.contains(point)
+          ? "%s of %s at %s (%s; %s)".formatted(root, type, point, options, superOptions)
+          : "%s (%s)".formatted(point, options);
     }
   }
 
@@ -44,8 +50,12 @@ record MountTable(List<Row> rows) {
     return new MountTable(List.copyOf(rows));
   }
 
-  /** In an order that does not depend on when something was mounted. */
-  List<String> comparable() {
-    return rows.stream().map(Row::comparable).sorted().toList();
+  /**
+   * In an order that does not depend on when something was mounted.
+   *
+   * @param hosts where directories of the host are mounted, beside the root
+   */
+  List<String> comparable(Set<String> hosts) {
+    return rows.stream().map(row -> row.comparable(hosts)).sorted().toList();
   }
 }

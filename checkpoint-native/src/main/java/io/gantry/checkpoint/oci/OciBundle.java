@@ -2,6 +2,7 @@ package io.gantry.checkpoint.oci;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.gantry.checkpoint.CheckpointException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -12,6 +13,9 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
 
 /**
  * A bundle: a directory with {@code config.json} (the OCI's runtime specification, {@code config.md} and {@code config-linux.md}).
@@ -19,6 +23,7 @@ import java.util.Optional;
  * @param directory absolute
  * @param digest SHA-256 of {@code config.json}, lower-case hexadecimal
  * @param root the root file system, absolute
+ * @param readOnly whether the program cannot write to it
  * @param terminal whether the program is to get a terminal
  * @param namespaces those that are made for it
  * @param mounts in their order
@@ -26,7 +31,15 @@ import java.util.Optional;
  * @param earlyHooks whether it has hooks that run while the runtime creates the container (config.md, POSIX-platform Hooks)
  */
 public record OciBundle(
-    Path directory, String digest, Path root, boolean terminal, List<Namespace> namespaces, List<Mount> mounts, List<String> covered, boolean earlyHooks) {
+    Path directory,
+    String digest,
+    Path root,
+    boolean readOnly,
+    boolean terminal,
+    List<Namespace> namespaces,
+    List<Mount> mounts,
+    List<String> covered,
+    boolean earlyHooks) {
   private static final String CONFIG = "config.json";
   private static final List<String> EARLY_HOOKS = List.of("prestart", "createRuntime", "createContainer");
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -38,6 +51,10 @@ public record OciBundle(
   record Mount(String destination, String type, String source, List<String> options) {
     boolean isBind() {
       return type.equals("bind") || options.contains("bind") || options.contains("rbind");
+    }
+
+    boolean isWritable() {
+      return !options.contains("ro");
     }
   }
 
@@ -60,10 +77,48 @@ public record OciBundle(
     config.path("linux").path("maskedPaths").forEach(path -> covered.add(path.asText()));
     config.path("linux").path("readonlyPaths").forEach(path -> covered.add(path.asText()));
     var root = directory.resolve(config.path("root").path("path").asText("rootfs")).normalize();
+    boolean readOnly = config.path("root").path("readonly").asBoolean(false);
     boolean terminal = config.path("process").path("terminal").asBoolean(false);
     var hooks = config.path("hooks");
     boolean early = EARLY_HOOKS.stream().anyMatch(name -> !hooks.path(name).isEmpty());
-    return new OciBundle(directory, sha256(bytes), root, terminal, List.copyOf(namespaces), List.copyOf(mounts), List.copyOf(covered), early);
+    return new OciBundle(
+        directory,
+        sha256(bytes),
+        root,
+        readOnly,
+        terminal,
+        List.copyOf(namespaces),
+        List.copyOf(mounts),
+        List.copyOf(covered),
+        early);
+  }
+
+  /**
+   * What the runtime is to be given when sources of bind mounts are elsewhere on this host: a bundle with this one's root file
+   * system, whose {@code config.json} differs in nothing else.
+   *
+   * @param scratch directory for it, which is made when it is needed
+   * @param here where a source is on this host
+   * @return its directory; this one's own when every source is where the bundle says
+   */
+  Path forRuntime(Path scratch, UnaryOperator<Path> here) {
+    if (sources().stream().allMatch(source -> here.apply(source).equals(source))) {
+      return directory;
+    }
+    try {
+      var config = (ObjectNode) JSON.readTree(Files.readAllBytes(directory.resolve(CONFIG)));
+      ((ObjectNode) config.path("root")).put("path", root.toString());
+      for (int i = 0; i < mounts.size(); i++) {
+        if (mounts.get(i).isBind()) {
+          ((ObjectNode) config.path("mounts").get(i)).put("source", here.apply(Path.of(mounts.get(i).source)).toString());
+        }
+      }
+      Files.createDirectories(scratch);
+      Files.write(scratch.resolve(CONFIG), JSON.writeValueAsBytes(config));
+      return scratch;
+    } catch (IOException e) {
+      throw new CheckpointException("writing %s with the paths of this host: %s".formatted(scratch.resolve(CONFIG), e), e);
+    }
   }
 
   private static Mount mount(JsonNode one, Path directory) {
@@ -91,6 +146,35 @@ public record OciBundle(
   /** Where the network namespace is that the container joins; empty when it shares the host's or has one made for it. */
   public Optional<Path> networkPath() {
     return namespace("network").map(Namespace::path).filter(path -> !path.isEmpty()).map(Path::of);
+  }
+
+  /** The directories that have all of the bundle: its own, and the root file system's when that lies elsewhere. */
+  public List<Path> trees() {
+    return root.startsWith(directory) ? List.of(directory) : List.of(directory, root);
+  }
+
+  /** What of the host the container sees beside its root file system: the sources of bind mounts, in their order. */
+  public List<Path> sources() {
+    return mounts.stream().filter(Mount::isBind).map(mount -> Path.of(mount.source)).toList();
+  }
+
+  /** Whether the program can change nothing in the {@link #trees}. */
+  public boolean isConstant() {
+    return readOnly
+        && mounts.stream()
+            .filter(mount -> mount.isBind() && mount.isWritable())
+            .noneMatch(mount -> trees().stream().anyMatch(Path.of(mount.source)::startsWith));
+  }
+
+  /**
+   * What is below these paths of the root file system the container does not see, because something is mounted there; without a
+   * slash in front.
+   */
+  public Set<String> hidden() {
+    var top = Path.of("/");
+    return mounts.stream()
+        .map(mount -> top.relativize(top.resolve(mount.destination).normalize()).toString())
+        .collect(Collectors.toSet());
   }
 
   Optional<Namespace> namespace(String type) {

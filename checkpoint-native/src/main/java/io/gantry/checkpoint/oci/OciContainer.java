@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.Optional;
 import java.util.Properties;
 
@@ -36,6 +37,30 @@ public record OciContainer(OciOrigin origin, Optional<Path> stateRoot, boolean a
     } catch (IOException e) {
       throw new CheckpointException("reading " + directory.resolve(FILE) + ": " + e.getMessage(), e);
     }
+  }
+
+  /**
+   * Another container of this host that is made from the same files.
+   *
+   * @param directory the container's own, beside which those of the others are
+   * @param trees directories with its files
+   * @return what its runtime calls it
+   */
+  static Optional<String> sharing(Path directory, List<Path> trees) {
+    try (var beside = Files.list(directory.toAbsolutePath().getParent())) {
+      return beside
+          .filter(other -> Files.isDirectory(other) && !other.getFileName().equals(directory.getFileName()))
+          .flatMap(other -> of(other).stream())
+          .filter(other -> trees.stream().anyMatch(tree -> overlap(tree, Path.of(other.origin().bundle()))))
+          .map(other -> other.origin().id())
+          .findFirst();
+    } catch (IOException e) {
+      throw new CheckpointException("looking for other containers beside " + directory + ": " + e, e);
+    }
+  }
+
+  private static boolean overlap(Path one, Path other) {
+    return one.startsWith(other) || other.startsWith(one);
   }
 
   /** Durable when this returns. */

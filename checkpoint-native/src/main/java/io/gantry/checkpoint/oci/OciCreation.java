@@ -14,11 +14,12 @@ import java.util.function.IntConsumer;
 /**
  * A runtime's {@code create}. Its files in the container's directory are removed by {@link #close}.
  *
+ * @param bundle what the runtime is given
  * @param directory the host's own directory for the container
  * @param output file that gets what the runtime and, until it is another, the container's first process write
  * @param newborn told of the container's first process before any hook of the bundle runs
  */
-record OciCreation(OciRuntime runtime, OciOrigin origin, Path directory, Path output, IntConsumer newborn)
+record OciCreation(OciRuntime runtime, OciOrigin origin, Path bundle, Path directory, Path output, IntConsumer newborn)
     implements RuntimeCreation, AutoCloseable {
   private Path pidFile() {
     return directory.resolve("runtime.pid");
@@ -30,7 +31,8 @@ record OciCreation(OciRuntime runtime, OciOrigin origin, Path directory, Path ou
 
   @Override
   public List<String> command() {
-    return runtime.command(Optional.of(log()), "create", "--bundle", origin.bundle(), "--pid-file", pidFile().toString(), origin.id());
+    return runtime.command(
+        Optional.of(log()), "create", "--bundle", bundle.toString(), "--pid-file", pidFile().toString(), origin.id());
   }
 
   @Override
@@ -51,7 +53,7 @@ record OciCreation(OciRuntime runtime, OciOrigin origin, Path directory, Path ou
       }
     }
     return "%s cannot create container %s from bundle %s (exit status %d)%s"
-        .formatted(runtime.name(), origin.id(), origin.bundle(), exitStatus, said.isEmpty() ? "" : ": " + said.strip());
+        .formatted(runtime.name(), origin.id(), bundle, exitStatus, said.isEmpty() ? "" : ": " + said.strip());
   }
 
   @Override

@@ -2,8 +2,12 @@ package io.gantry.checkpoint.oci;
 
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.Finding;
+import io.gantry.checkpoint.Footprint;
 import io.gantry.checkpoint.OciSpec;
 import io.gantry.checkpoint.RefusedException;
+import io.gantry.checkpoint.VolumeFacts;
+import io.gantry.checkpoint.haul.TreeDigests;
+import io.gantry.checkpoint.haul.Volumes;
 import io.gantry.checkpoint.linux.TimeNamespace.Offsets;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.procfs.TaskStatus;
@@ -19,6 +23,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.IntConsumer;
+import java.util.stream.Stream;
 
 /** How a container of a runtime begins: its own program, a copy that arrives, or taken up as it runs. Any thread, unless a method says otherwise. */
 public final class OciLife {
@@ -54,7 +59,7 @@ public final class OciLife {
     var origin = new OciOrigin(spec.runtime(), spec.id(), spec.bundle(), bundle.digest());
     var container = new OciContainer(origin, stateRoot, false);
     container.remember(directory);
-    try (var creation = new OciCreation(runtime, origin, directory, console, pid -> {});
+    try (var creation = new OciCreation(runtime, origin, bundle.directory(), directory, console, pid -> {});
         var runner = new TracerThread("runtime of " + spec.id())) {
       int status = runner.call(() -> StubTree.runRuntime(creation, OciRuntime.COMMAND_MAX), TRACER_MAX);
       if (status != 0) {
@@ -115,14 +120,18 @@ public final class OciLife {
   /**
    * Lets the runtime make the container that an offer tells of, with a stub as its first process. On a tracer thread.
    *
+   * @param paths where what its bundle mounts is here
    * @param clocks offsets of a time namespace of its own, if it is to have one
    * @param newborn told of the container's first process before any hook of the bundle runs
    */
-  public static StubTree arrive(OciOffer offer, OciContainer container, Path directory, Optional<Offsets> clocks, IntConsumer newborn) {
+  public static StubTree arrive(
+      OciOffer offer, OciContainer container, OciPaths paths, Path directory, Optional<Offsets> clocks, IntConsumer newborn) {
     var output = directory.resolve("runtime.output");
-    try (var creation = new OciCreation(container.runtime(), offer.origin(), directory, output, newborn)) {
+    var bundle = OciBundle.read(Path.of(offer.origin().bundle())).forRuntime(directory.resolve("bundle"), paths::here);
+    try (var creation = new OciCreation(container.runtime(), offer.origin(), bundle, directory, output, newborn)) {
       var tree = StubTree.beginInRuntime(creation, clocks, OciRuntime.COMMAND_MAX);
       try {
+        offer.requireSameIds(tree.root().pid());
         offer.requireSameMounts(tree.root().pid());
         OciLimits.apply(container.runtime(), offer.origin().id(), offer.limits(), directory);
         return tree;
@@ -139,8 +148,13 @@ public final class OciLife {
     }
   }
 
-  /** What speaks against making the container here. */
-  public static List<Finding> preflight(OciOffer offer, Optional<Path> stateRoot) {
+  /**
+   * What speaks against making the container here.
+   *
+   * @param coming directories whose files will be there when they are needed
+   * @param paths where what its bundle mounts is here
+   */
+  public static List<Finding> preflight(OciOffer offer, Optional<Path> stateRoot, List<Path> coming, OciPaths paths) {
     var origin = offer.origin();
     var findings = new ArrayList<Finding>();
     try {
@@ -151,25 +165,153 @@ public final class OciLife {
     } catch (CheckpointException missing) {
       findings.add(new Finding(0, -1, "runtime", missing.getMessage()));
     }
+    if (isComing(Path.of(origin.bundle()), coming)) {
+      findings.addAll(missing(offer.binds(), coming, paths));
+      findings.addAll(OciNetwork.preflight(Optional.of(offer.network()).filter(path -> !path.isEmpty()).map(Path::of)));
+      findings.addAll(ofUsers(!offer.users().isEmpty()));
+      return findings;
+    }
     try {
       var bundle = OciBundle.read(Path.of(origin.bundle()));
       if (!bundle.digest().equals(origin.digest())) {
         findings.add(new Finding(0, -1, "bundle", "the bundle's " + origin.bundle() + "/config.json is another one here; copy it from the source"));
       }
-      if (!Files.isDirectory(bundle.root())) {
+      if (!Files.isDirectory(bundle.root()) && !isComing(bundle.root(), coming)) {
         findings.add(new Finding(0, -1, "bundle", "the bundle's root file system " + bundle.root() + " is not on this host"));
       }
-      for (var mount : bundle.mounts()) {
-        if (mount.isBind() && !Files.exists(Path.of(mount.source()))) {
-          findings.add(
-              new Finding(0, -1, "bind mount", "%s, which the container has at %s, is not on this host".formatted(mount.source(), mount.destination())));
-        }
-      }
-      findings.addAll(OciNetwork.preflight(bundle));
+      findings.addAll(missing(OciOffer.binds(bundle), coming, paths));
+      findings.addAll(OciNetwork.preflight(bundle.networkPath()));
+      findings.addAll(ofUsers(bundle.makes("user")));
     } catch (CheckpointException missing) {
       findings.add(new Finding(0, -1, "bundle", missing.getMessage()));
     }
     return findings;
+  }
+
+  private static List<Finding> ofUsers(boolean has) {
+    return has && !mayMakeUserNamespaces()
+        ? List.of(
+            new Finding(
+                0,
+                -1,
+                "user namespace",
+                "this host makes no user namespaces (/proc/sys/user/max_user_namespaces is 0 or missing), and the container"
+                    + " has one"))
+        : List.of();
+  }
+
+  private static boolean mayMakeUserNamespaces() {
+    try {
+      return !ProcText.read("/proc/sys/user/max_user_namespaces").strip().equals("0");
+    } catch (NoSuchFileException none) {
+      return false;
+    }
+  }
+
+  private static boolean isComing(Path path, List<Path> coming) {
+    return coming.stream().anyMatch(path::startsWith);
+  }
+
+  private static List<Finding> missing(List<OciOffer.Bind> binds, List<Path> coming, OciPaths paths) {
+    var findings = new ArrayList<Finding>();
+    for (var bind : binds) {
+      var source = Path.of(bind.source());
+      var here = paths.here(source);
+      if (!Files.exists(here) && !isComing(here, coming)) {
+        findings.add(
+            new Finding(
+                0,
+                -1,
+                "bind mount",
+                "%s, which the container has at %s, is not on this host%s"
+                    .formatted(
+                        source, bind.destination(), here.equals(source) ? "" : ", where gantry.path-map makes it " + here)));
+      }
+    }
+    return findings;
+  }
+
+  /**
+   * Of the directories with the files of a container's bundle, what is to be said to a destination; empty for one that is not
+   * there, which is an obstacle of its own.
+   *
+   * @param directory the host's own for the container
+   * @param volumes what belongs to the container beside its bundle
+   * @param files of the container that are open or mapped, by their names on the host
+   */
+  public static List<VolumeFacts> trees(
+      OciOrigin origin, Path directory, List<Path> volumes, List<Footprint.FileFact> files, TreeDigests digests) {
+    var bundle = OciBundle.read(Path.of(origin.bundle()));
+    var trees = bundle.trees();
+    // One that the container writes to, although it has none of it mounted, is its output.
+    boolean constant =
+        bundle.isConstant()
+            && files.stream()
+                .filter(file -> file.sizeBytes() < 0)
+                .noneMatch(file -> trees.stream().anyMatch(Path.of(file.path())::startsWith));
+    var found = new ArrayList<VolumeFacts>();
+    for (var tree : trees) {
+      if (Files.isDirectory(tree) && volumes.stream().noneMatch(tree::startsWith)) {
+        var facts = Volumes.facts(tree);
+        var digest = constant && bundle.root().startsWith(tree) ? digest(bundle, facts, digests) : "";
+        var obstacle =
+            overlay(bundle)
+                .or(() -> constant ? Optional.empty() : shared(directory, trees))
+                .or(() -> Volumes.obstacle(trees, tree));
+        found.add(facts.ofBundle(obstacle.orElse(""), digest));
+      }
+    }
+    return found;
+  }
+
+  private static Optional<String> shared(Path directory, List<Path> trees) {
+    return OciContainer.sharing(directory, trees)
+        .map(id -> "the container %s is made from it, too, and would lose it".formatted(id));
+  }
+
+  /** What lies where other hosts may see it too is not read for nothing. */
+  private static String digest(OciBundle bundle, VolumeFacts tree, TreeDigests digests) {
+    try {
+      return Volumes.mayBeShared(tree) ? VolumeFacts.UNREAD : digests.of(bundle.root(), bundle.hidden());
+    } catch (CheckpointException notInTime) {
+      // The destination may not need it, and says so when it does.
+      return VolumeFacts.UNREAD;
+    }
+  }
+
+  /**
+   * Nothing may be changed below a mounted overlay (Documentation/filesystems/overlayfs.rst), which is what passes behind the
+   * first would do.
+   */
+  private static Optional<String> overlay(OciBundle bundle) {
+    try {
+      return MountTable.of((int) ProcessHandle.current().pid()).rows().stream()
+          .filter(row -> row.point().equals(bundle.root().toString()) && row.type().equals("overlay"))
+          .map(row -> "its root file system %s is an overlay; unpack it into a plain directory".formatted(row.point()))
+          .findFirst();
+    } catch (NoSuchFileException unmounted) {
+      throw new IllegalStateException("there is no /proc", unmounted);
+    }
+  }
+
+  /** What speaks against volumes of a container that is made from a bundle: a sentence, or nothing. */
+  public static Optional<String> obstacle(Path directory, List<Path> volumes) {
+    if (volumes.isEmpty()) {
+      return Optional.empty();
+    }
+    var bundle = OciBundle.read(directory);
+    for (var volume : volumes) {
+      if (bundle.trees().stream().anyMatch(volume::startsWith)) {
+        return Optional.of(
+            "the volume %s lies in the bundle, whose files travel with the container anyway; leave it out".formatted(volume));
+      }
+      if (Stream.concat(bundle.sources().stream(), bundle.trees().stream()).noneMatch(path -> path.startsWith(volume))) {
+        return Optional.of(
+            "no bind mount in %s/config.json has its source in the volume %s; add one, or leave it out"
+                .formatted(directory, volume));
+      }
+    }
+    return Optional.empty();
   }
 
   /** Whether the container's network namespace is one that somebody else has made and that outlives it. */

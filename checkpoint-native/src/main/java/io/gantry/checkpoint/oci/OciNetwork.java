@@ -42,9 +42,11 @@ final class OciNetwork {
     return findings;
   }
 
-  /** What speaks against making the container here. */
-  static List<Finding> preflight(OciBundle bundle) {
-    return bundle.networkPath().flatMap(OciNetwork::preflight).map(sentence -> List.of(new Finding(0, -1, "network namespace", sentence))).orElse(List.of());
+  /** What speaks against making the container here. @param joined where the network namespace is that it joins */
+  static List<Finding> preflight(Optional<Path> joined) {
+    return joined.flatMap(OciNetwork::preflight)
+        .map(sentence -> List.of(new Finding(0, -1, "network namespace", sentence)))
+        .orElse(List.of());
   }
 
   private static Optional<String> preflight(Path path) {

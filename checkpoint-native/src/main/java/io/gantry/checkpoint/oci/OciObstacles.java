@@ -65,8 +65,14 @@ public final class OciObstacles {
         findings.add(new Finding(0, -1, "namespace", "its config.json asks for no %s namespace of its own, which a move needs; add it".formatted(needed)));
       }
     }
-    if (bundle.namespace("user").isPresent()) {
-      findings.add(new Finding(0, -1, "user namespace", "it has a user namespace, which cannot be carried yet; leave \"user\" out of its config.json"));
+    if (bundle.namespace("user").isPresent() && !bundle.makes("user")) {
+      findings.add(
+          new Finding(
+              0,
+              -1,
+              "user namespace",
+              "it joins a user namespace that somebody else has made, which the destination's would not be; give it uidMappings and"
+                  + " gidMappings"));
     }
     if (bundle.namespace("time").isPresent()) {
       findings.add(new Finding(0, -1, "time namespace", "its config.json asks for a time namespace, which a move makes itself; leave \"time\" out"));

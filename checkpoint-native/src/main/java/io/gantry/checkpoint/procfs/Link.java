@@ -14,6 +14,10 @@ public final class Link {
 
   /** What a link such as {@code "exe"} or {@code "fd/3"} says; empty when it is not there. */
   public static Optional<String> read(int pid, String name) {
+    return read(Integer.toString(pid), name);
+  }
+
+  static Optional<String> read(String pid, String name) {
     try {
       return Optional.of(Files.readSymbolicLink(Path.of("/proc/" + pid + "/" + name)).toString());
     } catch (IOException e) {

@@ -6,16 +6,22 @@ import io.gantry.checkpoint.image.fown_entry;
 import io.gantry.checkpoint.image.memfd_inode_entry;
 import io.gantry.checkpoint.image.pipe_content_entry;
 import io.gantry.checkpoint.linux.FileOwner;
+import io.gantry.checkpoint.procfs.IdMaps;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntFunction;
 
 /** What the kinds share while one container's files are described. */
 final class CaptureSession {
+  /** {@code DEFAULT_OVERFLOWUID}, {@code linux/highuid.h}. */
+  private static final int NOBODY = 65534;
+
   private final Inventory inventory;
   private final Map<SeenDescriptor, Integer> idOf = new HashMap<>();
   private final descriptors_entry.Builder result = descriptors_entry.newBuilder();
@@ -26,6 +32,7 @@ final class CaptureSession {
   private final Map<FileIdentity, SeenDescriptor> deleted = new LinkedHashMap<>();
   private final Map<Long, SeenDescriptor> messageQueues = new LinkedHashMap<>();
   private final Set<Integer> terminals = new HashSet<>();
+  private Optional<IdMaps> maps = Optional.empty();
   private int lastId;
 
   CaptureSession(Inventory inventory, List<OpenFile> files) {
@@ -124,13 +131,31 @@ final class CaptureSession {
         family << 16 | type << 8 | protocol, key -> SocketOptions.Defaults.measure(family, type, protocol));
   }
 
+  /** What the container calls a user of this host; one that it does not know is nobody to it. */
+  int user(int uid) {
+    return maps().users().inside(uid).orElse(NOBODY);
+  }
+
+  /** What the container calls a group of this host. */
+  int group(int gid) {
+    return maps().groups().inside(gid).orElse(NOBODY);
+  }
+
+  private IdMaps maps() {
+    if (maps.isEmpty()) {
+      var pids = inventory.processes().stream().map(ProcessRef::pid).toList();
+      maps = Optional.of(UserNamespaces.mapsOf(pids.getFirst(), pids));
+    }
+    return maps.get();
+  }
+
   /** The owner of a file, its ids translated into the container's. */
   fown_entry owner(int copy) {
     var owner = FileOwner.of(copy);
     int pid = owner.pid() == 0 ? 0 : inventory.nsId(owner.pid()).orElse(0);
     return fown_entry.newBuilder()
-        .setUid(owner.uid())
-        .setEuid(owner.euid())
+        .setUid(user(owner.uid()))
+        .setEuid(user(owner.euid()))
         .setSignum(owner.signal())
         .setPidType(pid == 0 ? 0 : owner.type())
         .setPid(pid)

@@ -12,6 +12,7 @@ import io.gantry.checkpoint.linux.Fanotify;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.Inotify;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
@@ -45,7 +46,9 @@ final class FanotifyGroup implements FileKind {
       found.add("%d bytes of events wait to be read, which cannot be copied; try again when the program has read them".formatted(waiting));
     }
     if (!mayMarkEverything(seen.process().pid())) {
-      found.add("its process has no CAP_SYS_ADMIN, so that the group may be a limited one, which the kernel tells nobody");
+      found.add(
+          "its process has no CAP_SYS_ADMIN in the host's user namespace, so that the group may be a limited one, which the kernel tells"
+              + " nobody");
     }
     for (var line : seen.info().values("fanotify mnt_ns")) {
       found.add("it watches mount namespace " + line.split(" ")[0] + " (FAN_MARK_MNTNS), which cannot be carried");
@@ -75,7 +78,9 @@ final class FanotifyGroup implements FileKind {
 
   private static boolean mayMarkEverything(int pid) {
     try {
-      return (TaskStatus.ofProcess(pid).set("CapEff") >>> CAP_SYS_ADMIN & 1) != 0;
+      // Rights in another user namespace do not count (fs/notify/fanotify/fanotify_user.c: capable).
+      boolean agents = IdMaps.of(pid).equals(IdMaps.IDENTITY);
+      return agents && (TaskStatus.ofProcess(pid).set("CapEff") >>> CAP_SYS_ADMIN & 1) != 0;
     } catch (NoSuchFileException gone) {
       return true;
     }

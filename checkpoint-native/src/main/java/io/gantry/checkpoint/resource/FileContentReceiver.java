@@ -11,6 +11,7 @@ import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.linux.OwnFile;
 import io.gantry.checkpoint.linux.SharedMemory;
 import io.gantry.checkpoint.memory.DeletedFiles;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
@@ -38,7 +39,7 @@ public final class FileContentReceiver implements DeletedFiles, AutoCloseable {
   private final IntSupplier stubPid;
   private final UnaryOperator<String> whereNow;
   private final Map<FileIdentity, Received> files = new HashMap<>();
-  private final Map<String, Integer> outside = new HashMap<>();
+  private final Map<Integer, Integer> outside = new HashMap<>();
   private final Map<FileIdentity, Integer> readOnly = new HashMap<>();
 
   /**
@@ -153,7 +154,8 @@ public final class FileContentReceiver implements DeletedFiles, AutoCloseable {
   }
 
   private UnnamedFile unnamed(String name, FileIdentity identity) {
-    return new UnnamedFile("/proc/" + stubPid.getAsInt() + "/root", whereNow.apply(name), identity);
+    int pid = stubPid.getAsInt();
+    return new UnnamedFile("/proc/" + pid + "/root", whereNow.apply(name), identity, UserNamespaces.root(pid));
   }
 
   /** Our descriptor of a directory that has no name any more, made when it is first asked for. */
@@ -178,13 +180,17 @@ public final class FileContentReceiver implements DeletedFiles, AutoCloseable {
     return shaped(made.fd, entry.getMode(), entry.getGhostUid(), entry.getGhostGid());
   }
 
-  /** Our descriptor of a file of this host; the console under whatever name it has here. */
+  /**
+   * Our descriptor of a file of this host, opened as the container has it open; the console under whatever name it has here. Opened
+   * here, as it was by whoever gave it to the container: nobody inside need have a right to.
+   */
   int outside(reg_file_entry entry) {
-    var path = entry.getName().equals(CONSOLE_INSIDE) ? console.toString() : entry.getName();
+    var name = entry.getName().equals(CONSOLE_INSIDE) ? console.toString() : entry.getName();
     return outside.computeIfAbsent(
-        path,
-        name -> {
-          int fd = Fd.tryOpen(name, Fd.O_PATH | Fd.O_CLOEXEC, 0);
+        entry.getId(),
+        id -> {
+          int flags = entry.getFlags() & ~(Fd.O_ASYNC | Fd.O_CREAT | Fd.O_EXCL | Fd.O_TRUNC | Fd.O_NOFOLLOW);
+          int fd = Fd.tryOpen(name, flags | Fd.O_NOCTTY | Fd.O_CLOEXEC, 0);
           if (fd < 0) {
             throw new CheckpointException(
                 "the container has %s of its host open, which is not on this host (%s); give it another file for its output".formatted(name, Errno.describe(-fd)));

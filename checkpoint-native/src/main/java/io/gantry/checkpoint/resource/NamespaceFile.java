@@ -5,6 +5,8 @@ import io.gantry.checkpoint.image.fd_types;
 import io.gantry.checkpoint.image.file_entry;
 import io.gantry.checkpoint.image.ns_file_entry;
 import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.KernelException;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,9 +64,24 @@ final class NamespaceFile implements FileKind {
 
   @Override
   public List<String> obstacles(SeenDescriptor seen, int copy, Inventory inventory) {
-    return place(seen, inventory).isPresent()
+    var place = place(seen, inventory);
+    // A stub that opens one below the container's own is not in it yet.
+    if (place.isPresent() && kind(seen).equals("user") && !isContainers(seen, inventory)) {
+      return List.of(
+          "it is " + seen.link() + ", a user namespace that a process of the container has made, whose files cannot be carried; close it");
+    }
+    return place.isPresent()
         ? List.of()
         : List.of("it is " + seen.link() + ", a namespace that no process of the container is in");
+  }
+
+  private static boolean isContainers(SeenDescriptor seen, Inventory inventory) {
+    var pids = inventory.processes().stream().map(ProcessRef::pid).toList();
+    try (var users = UserNamespaces.of(pids.getFirst(), pids)) {
+      return users.inode() == seen.status().inode();
+    } catch (KernelException gone) {
+      return true;
+    }
   }
 
   @Override

@@ -107,7 +107,8 @@ final class PathFile {
     var entry = file.getReg();
     int slot = recreation.slot(file.getId());
     if (entry.getOutside()) {
-      home.openAgain(recreation.sentSlot(file, home), entry.getFlags() & ~Fd.O_ASYNC, slot);
+      home.need(1, 0);
+      home.call("dup3(file of the host)", SyscallNumber.DUP3, recreation.sentSlot(file, home), slot, Fd.O_CLOEXEC);
     } else {
       check(entry, home);
       home.open(entry.getName(), entry.getFlags() & ~Fd.O_ASYNC, slot);

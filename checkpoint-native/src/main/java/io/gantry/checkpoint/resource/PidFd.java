@@ -5,11 +5,15 @@ import io.gantry.checkpoint.image.file_entry;
 import io.gantry.checkpoint.image.pidfd_entry;
 import io.gantry.checkpoint.image.pidfs_attr_entry;
 import io.gantry.checkpoint.linux.Fd;
+import io.gantry.checkpoint.linux.KernelException;
 import io.gantry.checkpoint.linux.PidNamespace;
 import io.gantry.checkpoint.linux.Pidfd;
 import io.gantry.checkpoint.linux.PosixSpawn;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.linux.Wait;
+import io.gantry.checkpoint.procfs.TaskStatus;
+import io.gantry.checkpoint.user.UserNamespaces;
+import java.nio.file.NoSuchFileException;
 import java.util.List;
 import java.util.OptionalInt;
 
@@ -38,9 +42,28 @@ final class PidFd implements FileKind {
   @Override
   public List<String> obstacles(SeenDescriptor seen, int copy, Inventory inventory) {
     int pid = hostPid(seen);
+    if (pid != GONE && isThreadOfNested(pid, inventory)) {
+      return List.of(
+          "it means thread " + pid + " of a process that has made a user namespace, whose threads are made after all files");
+    }
     return pid == GONE || inventory.nsIdOfMember(pid).isPresent()
         ? List.of()
         : List.of("it means process " + (pid == 0 ? "of another pid namespace" : pid) + ", which is not part of the container");
+  }
+
+  private static boolean isThreadOfNested(int tid, Inventory inventory) {
+    try {
+      int process = (int) TaskStatus.ofProcess(tid).number("Tgid");
+      if (process == tid) {
+        return false;
+      }
+      var pids = inventory.processes().stream().map(ProcessRef::pid).toList();
+      try (var users = UserNamespaces.of(pids.getFirst(), pids)) {
+        return !users.isContainers(tid);
+      }
+    } catch (NoSuchFileException | KernelException gone) {
+      return false;
+    }
   }
 
   @Override

@@ -201,11 +201,10 @@ final class SocketOptions {
   /** Adds the calls that set everything but {@code SO_REUSEADDR}, which depends on when the socket is bound. */
   static void recreate(sk_opts_entry options, int slot, StubDescriptors home) {
     if ((options.getSoBufLock() & SNDBUF_LOCK) != 0) {
-      // The kernel doubles what it is given.
-      set(home, slot, SO_SNDBUFFORCE, options.getSoSndbuf() / 2);
+      setBuffer(home, slot, SO_SNDBUF, SO_SNDBUFFORCE, options.getSoSndbuf());
     }
     if ((options.getSoBufLock() & RCVBUF_LOCK) != 0) {
-      set(home, slot, SO_RCVBUFFORCE, options.getSoRcvbuf() / 2);
+      setBuffer(home, slot, SO_RCVBUF, SO_RCVBUFFORCE, options.getSoRcvbuf());
     }
     setTimeout(home, slot, SO_SNDTIMEO, options.getSoSndTmoSec(), options.getSoSndTmoUsec());
     setTimeout(home, slot, SO_RCVTIMEO, options.getSoRcvTmoSec(), options.getSoRcvTmoUsec());
@@ -232,6 +231,19 @@ final class SocketOptions {
     if (options.getSoFilterCount() > 0) {
       attach(options, slot, home);
     }
+  }
+
+  /**
+   * Beyond the host's maximum only who has rights in the network namespace may go; in a user namespace with the host's network nobody
+   * has, and there the program could not either.
+   */
+  private static void setBuffer(StubDescriptors home, int slot, int name, int force, int bytes) {
+    // The kernel doubles what it is given.
+    byte[] value = ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt(bytes / 2).array();
+    set(home, slot, name, bytes / 2);
+    home.need(1, value.length + 16);
+    var what = "setsockopt(option " + force + ")";
+    home.attempt(what, SyscallNumber.SETSOCKOPT, slot, Sockets.SOL_SOCKET, force, home.bytes(value), value.length);
   }
 
   private static void attach(sk_opts_entry options, int slot, StubDescriptors home) {

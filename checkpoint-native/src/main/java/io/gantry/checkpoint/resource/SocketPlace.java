@@ -5,7 +5,10 @@ import io.gantry.checkpoint.image.file_perms_entry;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.IdMaps;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -21,6 +24,8 @@ import java.util.Optional;
  */
 record SocketPlace(String directory, UnixName name, Optional<String> destination) {
   private static final int DIRECTORY_MODE = 0755;
+  /** {@code S_IWOTH}, {@code linux/stat.h}. */
+  private static final int OTHERS_WRITE = 02;
 
   /** Adds the calls that make the directory, empty but for what the name needs. */
   static SocketPlace make(UnixName name, Optional<String> destination, String token, StubDescriptors home) {
@@ -46,10 +51,23 @@ record SocketPlace(String directory, UnixName name, Optional<String> destination
     }
   }
 
+  /** Where the stub may make something: it has no rights over what belongs to somebody whom its user namespace does not know. */
   private static String somewhere(StubDescriptors home) {
-    return FileStatus.of("/proc/" + home.pid() + "/root/tmp").filter(status -> status.type() == FileStatus.S_IFDIR).isPresent()
-        ? "/tmp"
-        : "";
+    for (var directory : List.of("/tmp", "/dev/shm", "/run")) {
+      var there = FileStatus.of("/proc/" + home.pid() + "/root" + directory);
+      if (there.filter(status -> status.type() == FileStatus.S_IFDIR && mayWrite(status, home)).isPresent()) {
+        return directory;
+      }
+    }
+    return "";
+  }
+
+  private static boolean mayWrite(FileStatus directory, StubDescriptors home) {
+    try {
+      return (directory.mode() & OTHERS_WRITE) != 0 || IdMaps.of(home.pid()).users().inside(directory.uid()).isPresent();
+    } catch (NoSuchFileException killed) {
+      return false;
+    }
   }
 
   /** The socket's file, as the container's file system names it. */

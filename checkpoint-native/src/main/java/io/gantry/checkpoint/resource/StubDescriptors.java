@@ -67,6 +67,11 @@ final class StubDescriptors implements AutoCloseable {
     return batch.call(what, number, arguments);
   }
 
+  /** Adds a call that may fail, as above. */
+  void attempt(String what, int number, long... arguments) {
+    batch.attempt(what, number, arguments);
+  }
+
   long bytes(byte[] content) {
     return batch.bytes(content);
   }

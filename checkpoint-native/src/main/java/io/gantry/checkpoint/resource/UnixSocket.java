@@ -77,7 +77,7 @@ final class UnixSocket implements FileKind {
     }
     credentials(copy, entry, session);
     if (socket.hasPath() && origin != unix_sk_origin.ACCEPTED) {
-      file(copy, entry);
+      file(copy, entry, session);
     }
     return file_entry.newBuilder().setType(fd_types.UNIXSK).setId(id).setUsk(entry).build();
   }
@@ -87,16 +87,19 @@ final class UnixSocket implements FileKind {
     var raw = ByteBuffer.wrap(Sockets.option(copy, Sockets.SOL_SOCKET, SO_PEERCRED).orElseThrow()).order(ByteOrder.LITTLE_ENDIAN);
     if (raw.getInt(4) != -1) {
       int pid = raw.getInt(0) == 0 ? 0 : session.inventory().nsId(raw.getInt(0)).orElse(0);
-      entry.setPeerPid(pid).setPeerUid(raw.getInt(4)).setPeerGid(raw.getInt(8));
+      entry.setPeerPid(pid).setPeerUid(session.user(raw.getInt(4))).setPeerGid(session.group(raw.getInt(8)));
     }
   }
 
-  private static void file(int copy, unix_sk_entry.Builder entry) {
+  private static void file(int copy, unix_sk_entry.Builder entry, CaptureSession session) {
     int file = Sockets.unixFile(copy).orElseThrow();
     try {
       var status = FileStatus.of(file);
       entry.setFilePerms(
-          file_perms_entry.newBuilder().setMode(status.mode() & 07777).setUid(status.uid()).setGid(status.gid()));
+          file_perms_entry.newBuilder()
+              .setMode(status.mode() & 07777)
+              .setUid(session.user(status.uid()))
+              .setGid(session.group(status.gid())));
       var path = OwnLink.of(file);
       if (OwnLink.isDeleted(path, status)) {
         entry.setDeleted(true);

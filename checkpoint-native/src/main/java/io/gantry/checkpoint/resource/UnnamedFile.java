@@ -1,6 +1,7 @@
 package io.gantry.checkpoint.resource;
 
 import io.gantry.checkpoint.CheckpointException;
+import io.gantry.checkpoint.linux.AsUser;
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.FileStatus;
@@ -19,6 +20,7 @@ final class UnnamedFile {
   private final String root;
   private final String name;
   private final FileIdentity identity;
+  private final AsUser creator;
   private final Deque<String> made = new ArrayDeque<>();
   private boolean parentsToo;
 
@@ -26,8 +28,10 @@ final class UnnamedFile {
    * @param root prefix of every path: the container's root
    * @param name absolute path that the file had
    * @param identity which it was on the source
+   * @param creator who may make files there
    */
-  UnnamedFile(String root, String name, FileIdentity identity) {
+  UnnamedFile(String root, String name, FileIdentity identity, AsUser creator) {
+    this.creator = creator;
     this.root = root;
     this.name = name;
     this.identity = identity;
@@ -79,6 +83,10 @@ final class UnnamedFile {
   }
 
   private int make(Maker maker, Remover remover) {
+    return creator.call(() -> makeAsCreator(maker, remover));
+  }
+
+  private int makeAsCreator(Maker maker, Remover remover) {
     String path = root + name;
     int fd = maker.make(path);
     if (fd == -Errno.ENOENT && parentsToo) {

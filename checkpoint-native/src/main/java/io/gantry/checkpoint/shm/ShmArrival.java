@@ -3,11 +3,13 @@ package io.gantry.checkpoint.shm;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.tmpfs_node;
 import io.gantry.checkpoint.image.tmpfs_state;
+import io.gantry.checkpoint.linux.AsUser;
 import io.gantry.checkpoint.linux.Errno;
 import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.FileStatus;
 import io.gantry.checkpoint.linux.FileTimes;
 import io.gantry.checkpoint.linux.OwnFile;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -29,6 +31,7 @@ public final class ShmArrival {
   private static final int PERMISSIONS = 07777;
 
   private final String directory;
+  private final AsUser creator;
   /** By our descriptor. */
   private final Map<Integer, String> hidden = new HashMap<>();
 
@@ -40,12 +43,14 @@ public final class ShmArrival {
                 () -> new CheckpointException(
                     "the container had files in a /dev/shm of its own, and what is being made has none; does this host have the directory /dev/shm?"))
             .directory();
+    this.creator = UserNamespaces.root(pid);
   }
 
   /** Makes an empty file; our descriptor, open for reading and writing. @param number no other file's */
   public int create(int number) {
     String path = directory + "/" + HIDDEN + number;
-    int fd = Fd.tryOpen(path, Fd.O_RDWR | Fd.O_CREAT | Fd.O_EXCL | Fd.O_NOFOLLOW | Fd.O_CLOEXEC, PRIVATE_MODE);
+    int flags = Fd.O_RDWR | Fd.O_CREAT | Fd.O_EXCL | Fd.O_NOFOLLOW | Fd.O_CLOEXEC;
+    int fd = creator.call(() -> Fd.tryOpen(path, flags, PRIVATE_MODE));
     if (fd < 0) {
       throw new CheckpointException("making a file in the container's /dev/shm: " + Errno.describe(-fd));
     }
@@ -64,6 +69,10 @@ public final class ShmArrival {
    * @param files our descriptor of each file, by {@code tmpfs_node.shmid}
    */
   public void place(tmpfs_state state, Map<Long, Integer> files) {
+    creator.run(() -> placeAll(state, files));
+  }
+
+  private void placeAll(tmpfs_state state, Map<Long, Integer> files) {
     state.getNodeList().forEach(node -> node.getNameList().forEach(ShmArrival::check));
     var directories = new ArrayList<tmpfs_node>();
     var deleted = new ArrayList<tmpfs_node>();

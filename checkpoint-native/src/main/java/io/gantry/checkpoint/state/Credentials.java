@@ -1,7 +1,10 @@
 package io.gantry.checkpoint.state;
 
+import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.image.creds_entry;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.IdMap;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.tracee.CallBatch;
 import java.nio.ByteBuffer;
@@ -23,10 +26,13 @@ final class Credentials {
 
   private Credentials() {}
 
-  /** @param securebits of {@code prctl(PR_GET_SECUREBITS)}, the only part that is not in the status file */
-  static creds_entry capture(TaskStatus status, int securebits) {
-    var uids = status.ids("Uid");
-    var gids = status.ids("Gid");
+  /**
+   * @param securebits of {@code prctl(PR_GET_SECUREBITS)}, the only part that is not in the status file
+   * @param maps of the container's own user namespace, by which ids are named
+   */
+  static creds_entry capture(TaskStatus status, int securebits, IdMaps maps) {
+    var uids = inside(status, "Uid", maps.users());
+    var gids = inside(status, "Gid", maps.groups());
     var entry =
         creds_entry.newBuilder()
             .setUid(uids.get(0))
@@ -37,7 +43,7 @@ final class Credentials {
             .setEgid(gids.get(1))
             .setSgid(gids.get(2))
             .setFsgid(gids.get(3))
-            .addAllGroups(status.ids("Groups"))
+            .addAllGroups(inside(status, "Groups", maps.groups()))
             .setSecbits(securebits)
             .setNoNewPrivs((int) status.number("NoNewPrivs"));
     words(status.set("CapInh")).forEach(entry::addCapInh);
@@ -46,6 +52,23 @@ final class Credentials {
     words(status.set("CapBnd")).forEach(entry::addCapBnd);
     words(status.set("CapAmb")).forEach(entry::addCapAmb);
     return entry.build();
+  }
+
+  private static List<Integer> inside(TaskStatus status, String field, IdMap map) {
+    var ids = status.ids(field);
+    if (map == IdMap.IDENTITY) {
+      return ids;
+    }
+    return ids.stream()
+        .map(
+            id ->
+                map.inside(id)
+                    .orElseThrow(
+                        () ->
+                            new CheckpointException(
+                                "thread %d has the id %s (%s) of this host, which the container's user namespace does not know"
+                                    .formatted(status.number("Pid"), Integer.toUnsignedString(id), field))))
+        .toList();
   }
 
   private static List<Integer> words(long set) {
@@ -67,16 +90,85 @@ final class Credentials {
    * @param capabilitiesMax the kernel's last capability, {@code /proc/sys/kernel/cap_last_cap}
    */
   static void restore(CallBatch batch, creds_entry creds, int capabilitiesMax) {
+    become(batch, creds);
+    confine(batch, creds, capabilitiesMax);
+  }
+
+  /** Adds the calls that give a thread its ids and groups; it keeps all its capabilities, and loses securebits. */
+  static void become(CallBatch batch, creds_entry creds) {
     var groups = ByteBuffer.allocate(4 * creds.getGroupsCount()).order(ByteOrder.LITTLE_ENDIAN);
     creds.getGroupsList().forEach(groups::putInt);
     batch.call(
         "setgroups", SyscallNumber.SETGROUPS, creds.getGroupsCount(), groups.capacity() == 0 ? 0 : batch.bytes(groups.array()));
+    becomeUser(batch, creds);
+  }
+
+  private static void becomeUser(CallBatch batch, creds_entry creds) {
     batch.call("prctl(PR_SET_SECUREBITS)", SyscallNumber.PRCTL, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
     batch.call("setresgid", SyscallNumber.SETRESGID, creds.getGid(), creds.getEgid(), creds.getSgid());
     // Both answer with the old id, so there is nothing to check; the re-capture compares.
     batch.attempt("setfsgid", SyscallNumber.SETFSGID, creds.getFsgid());
     batch.call("setresuid", SyscallNumber.SETRESUID, creds.getUid(), creds.getEuid(), creds.getSuid());
     batch.attempt("setfsuid", SyscallNumber.SETFSUID, creds.getFsuid());
+  }
+
+  /**
+   * As {@link #restore}, for a thread whose process has {@linkplain #become become} who its main thread is and has then entered a user
+   * namespace, where ids have other names and groups can perhaps not be set any more.
+   *
+   * @param main of the main thread
+   * @param names how ids of the container are called in that namespace
+   */
+  static void restoreWithin(CallBatch batch, creds_entry creds, creds_entry main, IdMaps names, int capabilitiesMax) {
+    if (!creds.getGroupsList().equals(main.getGroupsList())) {
+      var there = creds.toBuilder();
+      for (int i = 0; i < creds.getGroupsCount(); i++) {
+        there.setGroups(i, name(names.groups(), creds.getGroups(i)));
+      }
+      become(batch, users(there, names));
+    } else if (!ids(creds).equals(ids(main))) {
+      becomeUser(batch, users(creds.toBuilder(), names));
+    }
+    confine(batch, creds, capabilitiesMax);
+  }
+
+  private static List<Integer> ids(creds_entry creds) {
+    return List.of(
+        creds.getUid(),
+        creds.getEuid(),
+        creds.getSuid(),
+        creds.getFsuid(),
+        creds.getGid(),
+        creds.getEgid(),
+        creds.getSgid(),
+        creds.getFsgid());
+  }
+
+  private static creds_entry users(creds_entry.Builder creds, IdMaps names) {
+    return creds
+        .setUid(name(names.users(), creds.getUid()))
+        .setEuid(name(names.users(), creds.getEuid()))
+        .setSuid(name(names.users(), creds.getSuid()))
+        .setFsuid(name(names.users(), creds.getFsuid()))
+        .setGid(name(names.groups(), creds.getGid()))
+        .setEgid(name(names.groups(), creds.getEgid()))
+        .setSgid(name(names.groups(), creds.getSgid()))
+        .setFsgid(name(names.groups(), creds.getFsgid()))
+        .build();
+  }
+
+  private static int name(IdMap map, int id) {
+    return map.inside(id)
+        .orElseThrow(
+            () ->
+                new CheckpointException(
+                    "a thread has other ids than its process, and its user namespace has no name for "
+                        + Integer.toUnsignedString(id)
+                        + ", so that it cannot get it"));
+  }
+
+  /** Adds the calls that take from a thread with all capabilities what it may not do. */
+  private static void confine(CallBatch batch, creds_entry creds, int capabilitiesMax) {
     batch.call("prctl(PR_SET_SECUREBITS)", SyscallNumber.PRCTL, PR_SET_SECUREBITS, creds.getSecbits());
     long bounding = set(creds.getCapBndList());
     for (int capability = 0; capability <= capabilitiesMax; capability++) {

@@ -2,6 +2,7 @@ package io.gantry.checkpoint.state;
 
 import io.gantry.checkpoint.image.core_entry;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.tracee.Registers;
@@ -27,15 +28,16 @@ final class EndedMain {
   /**
    * @param pid the process, as the host counts
    * @param other the first living thread, with what the process has besides its threads
+   * @param maps of the container's own user namespace
    */
-  static core_entry capture(int pid, core_entry other) throws NoSuchFileException {
+  static core_entry capture(int pid, core_entry other, IdMaps maps) throws NoSuchFileException {
     var status = TaskStatus.ofProcess(pid);
     var core = other.toBuilder();
     core.getThreadInfoBuilder().setClearTidAddr(0);
     core.getThreadCoreBuilder()
         .setEndedWith(TaskStat.ofProcess(pid).exitCode())
         .setComm(status.text("Name"))
-        .setCreds(Credentials.capture(status, other.getThreadCore().getCreds().getSecbits()))
+        .setCreds(Credentials.capture(status, other.getThreadCore().getCreds().getSecbits(), maps))
         .setBlkSigset(ALL_SIGNALS)
         .setFutexRla(0)
         .setFutexRlaLen(0)

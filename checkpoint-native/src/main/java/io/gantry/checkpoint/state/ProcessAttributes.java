@@ -4,6 +4,7 @@ import io.gantry.checkpoint.image.rlimit_entry;
 import io.gantry.checkpoint.image.sa_entry;
 import io.gantry.checkpoint.image.task_core_entry;
 import io.gantry.checkpoint.image.task_rlimits_entry;
+import io.gantry.checkpoint.linux.ResourceLimit;
 import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.procfs.ProcText;
@@ -210,6 +211,22 @@ final class ProcessAttributes {
       ProcText.write(adjustment, Integer.toString(core.getOomScoreAdj()));
     }
     ProcText.write("/proc/" + pid + "/coredump_filter", "0x" + Integer.toHexString(core.getCoredumpFilter()));
+  }
+
+  /**
+   * Raises maxima from outside, where the process is in another user namespace than this agent: whatever rights it has there, nobody in
+   * it may.
+   *
+   * @param pid as the host counts
+   */
+  static void raiseLimits(int pid, task_core_entry core) throws NoSuchFileException {
+    var now = ResourceLimits.of(pid);
+    for (int resource = 0; resource < core.getRlimits().getRlimitsCount(); resource++) {
+      long wanted = core.getRlimits().getRlimits(resource).getMax();
+      if (Long.compareUnsigned(wanted, now.get(resource).hard()) > 0) {
+        ResourceLimit.set(pid, resource, now.get(resource).soft(), wanted);
+      }
+    }
   }
 
   /** Behind everything that a limit could stand in the way of, and before the credentials, because raising one needs them. */

@@ -13,6 +13,7 @@ import io.gantry.checkpoint.linux.Ptrace;
 import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.tracee.CallBatch;
@@ -64,6 +65,7 @@ public final class ProcessStateArrival {
   private final int capabilitiesMax;
   private Optional<List<Integer>> waiting = Optional.empty();
   private final seccomp_entry filters;
+  private final Optional<IdMaps> within;
 
   /**
    * @param state what was captured
@@ -75,6 +77,16 @@ public final class ProcessStateArrival {
 
   /** @param filters the seccomp filters of the whole container, to which threads refer by number */
   public ProcessStateArrival(process_state state, List<? extends RemoteTask> threads, seccomp_entry filters) {
+    this(state, threads, filters, Optional.empty());
+  }
+
+  /**
+   * As above, for a process that {@linkplain #become was made} the one it is to be and has then entered a user namespace.
+   *
+   * @param within how ids of the container are called in that namespace; empty when it has entered none
+   */
+  public ProcessStateArrival(
+      process_state state, List<? extends RemoteTask> threads, seccomp_entry filters, Optional<IdMaps> within) {
     if (threads.size() != state.getThreadsCount()) {
       throw new CheckpointException(
           "process %d has %d threads, but its stub has %d"
@@ -87,12 +99,23 @@ public final class ProcessStateArrival {
       registers[i] = RegisterSet.fromEntry(state.getThreads(i).getThreadInfo().getGpregs());
     }
     this.filters = filters;
+    this.within = within;
     capabilitiesMax = capabilitiesMax();
   }
 
   /** Sets the container's host and domain name, which belong to all of its processes; once, in any stub that still has every right. */
   public static void setNames(RemoteTask task, utsns_entry names) {
     UtsNames.restore(task, names);
+  }
+
+  /**
+   * Gives a stub the ids and groups of the process that it is to become, in whose user namespace it may not be able to take them; it keeps
+   * its rights.
+   */
+  public static void become(RemoteTask stub, process_state state) {
+    var batch = stub.newBatch();
+    Credentials.become(batch, state.getThreads(0).getThreadCore().getCreds());
+    stub.run(batch);
   }
 
   /**
@@ -148,6 +171,15 @@ public final class ProcessStateArrival {
     together.finish();
   }
 
+  /** Before {@link #recreate}, for a process in another user namespace than this agent: what it could not do itself any more. */
+  public void raiseLimits() {
+    try {
+      ProcessAttributes.raiseLimits(leader().pid(), state.getThreads(0).getTc());
+    } catch (NoSuchFileException e) {
+      throw new CheckpointException("the stub " + leader().pid() + " was killed", e);
+    }
+  }
+
   private RemoteTask leader() {
     return threads.getFirst();
   }
@@ -172,7 +204,7 @@ public final class ProcessStateArrival {
     // Needs rights that the credentials may take away. The filters do not act before the tracer lets go (PTRACE_O_SUSPEND_SECCOMP).
     SeccompFilters.restore(filters, state, threads);
     int lanes = leader instanceof Stub stub ? stub.lanes() : 1;
-    var own = threads.size() > 1 ? ownCredentials(threads.get(1)) : Optional.<creds_entry>empty();
+    var own = threads.size() > 1 && within.isEmpty() ? ownCredentials(threads.get(1)) : Optional.<creds_entry>empty();
     var together = new Together(lanes);
     for (int i = 1; i < threads.size(); i++) {
       var task = threads.get(i);
@@ -212,7 +244,7 @@ public final class ProcessStateArrival {
   private static Optional<creds_entry> ownCredentials(RemoteTask thread) {
     long securebits = thread.call("prctl(PR_GET_SECUREBITS)", SyscallNumber.PRCTL, PR_GET_SECUREBITS);
     try {
-      return Optional.of(Credentials.capture(TaskStatus.ofThread(thread.pid(), thread.tid()), (int) securebits));
+      return Optional.of(Credentials.capture(TaskStatus.ofThread(thread.pid(), thread.tid()), (int) securebits, IdMaps.of(thread.pid())));
     } catch (NoSuchFileException e) {
       throw new CheckpointException("the stub " + thread.pid() + " was killed", e);
     }
@@ -244,8 +276,11 @@ public final class ProcessStateArrival {
     registrations(batch, entry);
     ThreadAttributes.restore(batch, core);
     PendingSignals.send(batch, tree.getPid(), tree.getThreads(index), signals);
-    // Each change of them makes the kernel copy them all, for each of thousands of threads.
-    if (own.filter(core.getCreds()::equals).isEmpty()) {
+    if (within.isPresent()) {
+      var main = state.getThreads(0).getThreadCore().getCreds();
+      Credentials.restoreWithin(batch, core.getCreds(), main, within.get(), capabilitiesMax);
+    } else if (own.filter(core.getCreds()::equals).isEmpty()) {
+      // Each change of them makes the kernel copy them all, for each of thousands of threads.
       Credentials.restore(batch, core.getCreds(), capabilitiesMax);
     }
     batch.call("prctl(PR_SET_PDEATHSIG)", SyscallNumber.PRCTL, PR_SET_PDEATHSIG, core.getPdeathSig());

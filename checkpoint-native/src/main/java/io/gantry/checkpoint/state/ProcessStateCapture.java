@@ -9,6 +9,7 @@ import io.gantry.checkpoint.image.task_core_entry;
 import io.gantry.checkpoint.image.task_kobj_ids_entry;
 import io.gantry.checkpoint.linux.Kcmp;
 import io.gantry.checkpoint.linux.Scheduling;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.tracee.StoppedThread;
@@ -33,11 +34,22 @@ final class ProcessStateCapture {
   private static final int MANY = 64;
 
   private final ThreadStateCapture threads;
+  private final IntUnaryOperator userNamespace;
 
-  /** @param frozenAtNs when the container was stopped, as {@link System#nanoTime} */
+  /** As below, in this agent's user namespace. */
   ProcessStateCapture(long frozenAtNs) {
+    this(frozenAtNs, IdMaps.IDENTITY, pid -> 0);
+  }
+
+  /**
+   * @param frozenAtNs when the container was stopped, as {@link System#nanoTime}
+   * @param maps of the container's own user namespace
+   * @param userNamespace number of the one that a process is in, 0 for the container's own
+   */
+  ProcessStateCapture(long frozenAtNs, IdMaps maps, IntUnaryOperator userNamespace) {
     // Process 1 of the host may run everywhere unless somebody has taken CPUs out of use altogether.
-    threads = new ThreadStateCapture(Scheduling.affinity(1), frozenAtNs);
+    this.threads = new ThreadStateCapture(Scheduling.affinity(1), frozenAtNs, maps);
+    this.userNamespace = userNamespace;
   }
 
   /** The seccomp filters of all processes so far. */
@@ -160,13 +172,17 @@ final class ProcessStateCapture {
         process_state.newBuilder()
             .setTree(place(process, asked.parent, status, stat))
             .setFs(FileSystemState.capture(process.pid(), status));
+    int user = userNamespace.applyAsInt(process.pid());
+    if (user != 0) {
+      state.setUserNamespace(user);
+    }
     var cores = asked.cores();
     for (int i = 0; i < cores.size(); i++) {
       var core = cores.get(i);
       if (i == 0) {
         core.setTc(asked.attributes.answered(process, stat, tidInside)).setIds(ids(process.nsPid()));
         if (process.ended().isPresent()) {
-          state.addThreads(EndedMain.capture(process.ended().get().pid(), core.build()));
+          state.addThreads(EndedMain.capture(process.ended().get().pid(), core.build(), threads.maps()));
           core.clearTc().clearIds();
         }
       }

@@ -9,6 +9,7 @@ import io.gantry.checkpoint.tracee.StoppedThread;
 import io.gantry.checkpoint.tracee.StoppedTree;
 import io.gantry.checkpoint.tracee.Together;
 import io.gantry.checkpoint.tracee.ZombieProcess;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -37,11 +38,21 @@ public final class StateCapture {
    * @param breaks is told where the heap of each process ends, by its id as the host counts
    */
   public static final_state.Builder capture(StoppedTree tree, long frozenAtNs, Map<Integer, Long> breaks) {
+    var processes = parentsFirst(tree);
+    if (processes.isEmpty()) {
+      return final_state.newBuilder();
+    }
+    try (var users = UserNamespaces.of(processes.getFirst().pid(), processes.stream().map(StoppedProcess::pid).toList())) {
+      return capture(tree, processes, frozenAtNs, breaks, users);
+    }
+  }
+
+  private static final_state.Builder capture(
+      StoppedTree tree, List<StoppedProcess> processes, long frozenAtNs, Map<Integer, Long> breaks, UserNamespaces users) {
     Map<Integer, Integer> inside = new HashMap<>();
     tree.processes().forEach(process -> inside.put(process.processId(), process.nsPid()));
-    var capture = new ProcessStateCapture(frozenAtNs);
+    var capture = new ProcessStateCapture(frozenAtNs, users.maps(), pid -> number(users, pid));
     var state = final_state.newBuilder();
-    var processes = parentsFirst(tree);
     var asked = new ArrayList<ProcessStateCapture.Asked>(processes.size());
     try (var together = new Together(Together.USUALLY)) {
       for (StoppedProcess process : processes) {
@@ -65,10 +76,16 @@ public final class StateCapture {
       }
     }
     capture.filters().entry().ifPresent(state::setSeccomp);
-    if (!processes.isEmpty()) {
-      state.setUtsns(UtsNames.capture(processes.getFirst().anyThread()));
+    state.setUtsns(UtsNames.capture(processes.getFirst().anyThread()));
+    return state.addAllUserNamespaces(users.entries());
+  }
+
+  private static int number(UserNamespaces users, int pid) {
+    try {
+      return users.number(pid);
+    } catch (CheckpointException impossible) {
+      throw new CheckpointException("process " + pid + ": " + impossible.getMessage(), impossible);
     }
-    return state;
   }
 
   /**

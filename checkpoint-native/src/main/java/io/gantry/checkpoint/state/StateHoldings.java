@@ -1,6 +1,7 @@
 package io.gantry.checkpoint.state;
 
 import io.gantry.checkpoint.Holding;
+import io.gantry.checkpoint.procfs.Link;
 import io.gantry.checkpoint.procfs.PosixTimers;
 import io.gantry.checkpoint.procfs.ProcText;
 import io.gantry.checkpoint.procfs.TaskStatus;
@@ -95,11 +96,16 @@ public final class StateHoldings {
     add(found, "process", "seccomp filter", filters, "is installed again with its whole chain, as is strict mode");
     add(found, "process", "pending signal", pendingSignals, "is sent again with what came with it");
     add(found, "timer", "POSIX timer", timers, "is armed again under its id with the time it had left");
+    String agents = Link.read((int) ProcessHandle.current().pid(), "ns/user").orElse("");
     for (String kind : NAMESPACES) {
-      int count = (int) namespaces.stream().filter(name -> name.startsWith(kind + ":[")).count();
+      var alike = namespaces.stream().filter(name -> name.startsWith(kind + ":["));
+      int count = (int) alike.filter(name -> !kind.equals("user") || name.equals(agents)).count();
       boolean own = List.of("pid", "mnt", "ipc", "uts").contains(kind);
       add(found, "namespace", kind + " namespace", count, own ? "the container gets one of its own" : "is the host's on either side");
     }
+    String how = "is made again with its maps: by the container's runtime, or below the container's own";
+    int users = (int) namespaces.stream().filter(name -> name.startsWith("user:[") && !name.equals(agents)).count();
+    add(found, "namespace", "user namespace of its own", users, how);
     return found;
   }
 

@@ -9,6 +9,7 @@ import io.gantry.checkpoint.procfs.TaskStat;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.procfs.ThreadGroup;
 import io.gantry.checkpoint.shm.ShmSurvey;
+import io.gantry.checkpoint.user.UserNamespaces;
 import java.io.IOException;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
@@ -104,6 +105,27 @@ public final class StateSurvey {
 
   private void look() {
     var root = root();
+    var users = root.flatMap(this::users);
+    try {
+      look(root, users);
+    } finally {
+      users.ifPresent(UserNamespaces::close);
+    }
+  }
+
+  /** Empty when it has ended: then there is nothing to carry. */
+  private Optional<UserNamespaces> users(int root) {
+    try {
+      return Optional.of(UserNamespaces.of(root, pids));
+    } catch (KernelException e) {
+      if (lives(root)) {
+        throw e;
+      }
+      return Optional.empty();
+    }
+  }
+
+  private void look(Optional<Integer> root, Optional<UserNamespaces> users) {
     var labels = SecurityLabels.ofThisHost();
     for (int pid : pids) {
       try {
@@ -112,8 +134,8 @@ public final class StateSurvey {
         if (root.isPresent() && root.get() == pid) {
           endedMain(pid);
         }
-        if (root.isPresent()) {
-          new NamespaceObstacles(root.get(), inRuntime, findings).look(pid);
+        if (users.isPresent()) {
+          new NamespaceObstacles(root.orElseThrow(), inRuntime, users.get(), findings).look(pid);
         }
       } catch (KernelException e) {
         // Ended while it was being looked at.

@@ -16,6 +16,7 @@ import io.gantry.checkpoint.linux.ProcessVm;
 import io.gantry.checkpoint.linux.RobustList;
 import io.gantry.checkpoint.linux.Scheduling;
 import io.gantry.checkpoint.linux.SyscallNumber;
+import io.gantry.checkpoint.procfs.IdMaps;
 import io.gantry.checkpoint.procfs.TaskStatus;
 import io.gantry.checkpoint.tracee.CallBatch;
 import io.gantry.checkpoint.tracee.TimedWaits;
@@ -43,6 +44,7 @@ final class ThreadStateCapture {
 
   private final byte[] allCpus;
   private final long frozenAtNs;
+  private final IdMaps maps;
   private final SeccompFilters filters = new SeccompFilters();
 
   /** Fields of the status file that {@link Credentials} are made of. */
@@ -54,10 +56,20 @@ final class ThreadStateCapture {
 
   private record KnownCredentials(TaskStatus status, long securebits, creds_entry entry) {}
 
-  /** @param allCpus the affinity of who may run everywhere; @param frozenAtNs when the container was stopped, {@link System#nanoTime} */
-  ThreadStateCapture(byte[] allCpus, long frozenAtNs) {
+  /**
+   * @param allCpus the affinity of who may run everywhere
+   * @param frozenAtNs when the container was stopped, {@link System#nanoTime}
+   * @param maps of the container's own user namespace
+   */
+  ThreadStateCapture(byte[] allCpus, long frozenAtNs, IdMaps maps) {
     this.allCpus = allCpus;
     this.frozenAtNs = frozenAtNs;
+    this.maps = maps;
+  }
+
+  /** Of the container's own user namespace. */
+  IdMaps maps() {
+    return maps;
   }
 
   /** The filters of all threads so far. */
@@ -140,7 +152,7 @@ final class ThreadStateCapture {
   private creds_entry credentials(TaskStatus status, long securebits) {
     var known = lastCredentials.filter(last -> last.securebits() == securebits && last.status().sameFields(status, CREDENTIALS));
     if (known.isEmpty()) {
-      known = Optional.of(new KnownCredentials(status, securebits, Credentials.capture(status, (int) securebits)));
+      known = Optional.of(new KnownCredentials(status, securebits, Credentials.capture(status, (int) securebits, maps)));
       lastCredentials = known;
     }
     return known.get().entry();

@@ -214,6 +214,33 @@ public final class Stub extends StubTask {
     return started;
   }
 
+  /**
+   * As {@link #startThreads}, for a process that may not choose ids: each thread gets the one that the kernel gives out next.
+   *
+   * @param announce has the kernel give out an id next
+   * @throws CheckpointException when a thread gets another one
+   */
+  public List<StubThread> startThreadsInTurn(int[] nsTids, IntConsumer announce) {
+    var started = new ArrayList<StubThread>(nsTids.length);
+    for (int nsTid : nsTids) {
+      announce.accept(nsTid);
+      var batch = newBatch();
+      long arguments = batch.bytes(Clone3.arguments(THREAD_FLAGS, 0, 0, 0, 0));
+      var clone = batch.call("clone3", SyscallNumber.CLONE3, arguments, Clone3.BYTES);
+      run(batch);
+      int tid = tree.hostTid(Math.toIntExact(clone.result()));
+      awaitFirstStop(tid);
+      var thread = new StubThread(this, tid, Math.toIntExact(clone.result()));
+      threads.add(thread);
+      started.add(thread);
+      if (thread.nsTid() != nsTid) {
+        var what = "clone3 with id " + nsTid + " next, which gave " + thread.nsTid() + ",";
+        throw taken(nsTid, new KernelException(what, Errno.EEXIST));
+      }
+    }
+    return started;
+  }
+
   /** Calls it what the program in it called itself: all that is left to see of a process that is to end. */
   void rename(String name) {
     var batch = newBatch();

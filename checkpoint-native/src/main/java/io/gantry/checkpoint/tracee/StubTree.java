@@ -7,14 +7,18 @@ import io.gantry.checkpoint.linux.Fd;
 import io.gantry.checkpoint.linux.Mount;
 import io.gantry.checkpoint.linux.PidNamespace;
 import io.gantry.checkpoint.linux.Ptrace;
+import io.gantry.checkpoint.linux.ResourceLimit;
 import io.gantry.checkpoint.linux.Signals;
 import io.gantry.checkpoint.linux.SyscallNumber;
 import io.gantry.checkpoint.linux.TimeNamespace;
 import io.gantry.checkpoint.linux.TimerSlack;
 import io.gantry.checkpoint.linux.Wait;
+import io.gantry.checkpoint.procfs.IdMaps;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -122,16 +126,34 @@ public final class StubTree implements AutoCloseable {
       tree.namespace = Optional.of(PidNamespace.of(pid));
       tree.stubs.add(root);
       tree.leadsSession = true;
+      if (!IdMaps.of(pid).equals(IdMaps.IDENTITY)) {
+        unlimit(pid);
+      }
       var batch = root.newBatch();
       batch.call("close_range", SyscallNumber.CLOSE_RANGE, 0, ALL_DESCRIPTORS, 0);
       batch.call("chdir(\"/\")", SyscallNumber.CHDIR, batch.string("/"));
       root.run(batch);
       return tree;
+    } catch (NoSuchFileException ended) {
+      tree.discard();
+      throw new CheckpointException("the container's first process " + pid + " has ended while it became a stub", ended);
     } catch (RuntimeException failed) {
       Signals.kill(pid, Signals.SIGKILL);
       tree.discardAfter(failed);
       throw failed;
     }
+  }
+
+  /**
+   * Rights in another user namespace are none against limits, so these are lifted from outside as long as things are made; each copy gets
+   * its own at its end. An agent without {@code CAP_SYS_RESOURCE} cannot, and then those hold that the runtime has set.
+   */
+  private static void unlimit(int pid) {
+    for (int resource : List.of(ResourceLimit.NPROC, ResourceLimit.MEMLOCK, ResourceLimit.SIGPENDING)) {
+      ResourceLimit.trySet(pid, resource, -1, -1);
+    }
+    long files = Long.parseLong(new String(Fd.readAll("/proc/sys/fs/nr_open"), StandardCharsets.US_ASCII).strip());
+    ResourceLimit.trySet(pid, ResourceLimit.NOFILE, files, files);
   }
 
   /**
@@ -273,6 +295,16 @@ public final class StubTree implements AutoCloseable {
    */
   public Stub fork(Stub parent, int nsPid) {
     var child = parent.fork(0, nsPid, 0, pid -> {});
+    stubs.add(child);
+    return child;
+  }
+
+  /**
+   * A process for the agent's own purposes, which shares its parent's memory and bench: one of them runs calls at a time. It is to be
+   * {@linkplain #remove removed}.
+   */
+  public Stub assistant(Stub parent, int nsPid) {
+    var child = parent.fork(Clone3.VM, nsPid, 0, pid -> {});
     stubs.add(child);
     return child;
   }

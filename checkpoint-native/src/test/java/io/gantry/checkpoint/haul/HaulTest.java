@@ -14,6 +14,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -24,6 +25,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -54,6 +56,8 @@ class HaulTest {
     private final HaulArrival arrival;
     private long left;
     private long bytes;
+    /** Whether the other side does not get what is sent. */
+    private boolean deaf;
 
     Stream(HaulArrival arrival, long bytesMax) {
       this.arrival = arrival;
@@ -87,6 +91,9 @@ class HaulTest {
         throw new CheckpointException("the stream is broken");
       }
       bytes += message.length;
+      if (deaf) {
+        return;
+      }
       try {
         arrival.accept(message);
       } catch (InvalidProtocolBufferException e) {
@@ -206,6 +213,69 @@ class HaulTest {
     arrival.activated();
   }
 
+  /** What was seen and not sent is told again, although it cannot be found at once where it was. */
+  @Test
+  void aHaulGoesOnAfterTheOtherSideHasMissedSomePassesWhileDirectoriesChangeTheirNames() throws Exception {
+    prepare();
+    int folders = 4;
+    for (int i = 0; i < folders; i++) {
+      Files.createDirectories(source().resolve("folder-" + i + "-0/inner"));
+    }
+    Files.createDirectories(source().resolve("box-0/kept/deep"));
+    Files.writeString(source().resolve("box-0/kept/deep/file"), "stays as it is");
+    var done = new AtomicBoolean();
+    var failure = new AtomicReference<IOException>();
+    var changes =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  int[] names = new int[folders];
+                  try {
+                    for (int round = 0; !done.get(); round++) {
+                      int i = round % folders;
+                      var before = source().resolve("folder-" + i + "-" + names[i]);
+                      var after = source().resolve("folder-" + i + "-" + ++names[i]);
+                      Files.writeString(before.resolve("file-" + round % 40), "content " + round);
+                      Files.deleteIfExists(before.resolve("file-" + (round + 20) % 40));
+                      Files.move(before, after);
+                      // Goes from one into the next, which nobody has seen yet.
+                      var box = source().resolve("box-" + (round + 1));
+                      if (round % 16 == 8) {
+                        Files.createDirectory(box);
+                        Files.move(source().resolve("box-" + round + "/kept"), box.resolve("kept"));
+                        Files.delete(source().resolve("box-" + round));
+                      } else {
+                        Files.move(source().resolve("box-" + round), box);
+                      }
+                      if (round % 16 < folders) {
+                        Files.move(after.resolve("inner"), after.resolve("other"));
+                        Files.createDirectory(after.resolve("inner"));
+                        Stage.remove(after.resolve("other"));
+                        Files.writeString(after.resolve("inner/file"), "content " + round);
+                      }
+                    }
+                  } catch (IOException e) {
+                    failure.set(e);
+                  }
+                });
+    for (int attempt = 0; attempt < 16; attempt++) {
+      var arrival = arrival(source(), target(), there);
+      var stream = new Stream(arrival, Long.MAX_VALUE);
+      try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
+        capture.passes(stream, List.of());
+        stream.deaf = true;
+        capture.passes(stream, List.of());
+        arrival.discard();
+      }
+    }
+    done.set(true);
+    changes.join();
+    assertThat(failure.get()).isNull();
+    var wanted = TreeListing.of(source(), Set.of());
+    move(source(), target(), here, there);
+    assertSame(wanted, TreeListing.of(target(), Set.of()));
+  }
+
   @Test
   void anInterruptedHaulGoesOnWhereItWas() throws Exception {
     prepare();
@@ -260,6 +330,76 @@ class HaulTest {
         assertThat(stream.bytesSent()).as("bytes of the second attempt").isLessThan(20_000);
       }
     }
+  }
+
+  /** As a runtime needs it, which makes the container before everything has come. */
+  @ParameterizedTest
+  @ValueSource(longs = {21, 22, 23})
+  void aTreeThatIsInItsPlaceEarlyGetsThereWhatIsChangedLater(long seed) throws Exception {
+    prepare();
+    var tree = new WildTree(source(), seed);
+    tree.grow(300);
+    for (int i = 0; i < 2; i++) {
+      var arrival = arrival(source(), target(), there);
+      var stream = new Stream(arrival, Long.MAX_VALUE);
+      try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
+        capture.passes(stream, List.of());
+        arrival.placeEarly(i == 0 ? 0 : 1234);
+        var open = PosixFilePermissions.fromString(i == 0 ? "rwx------" : "rwx--x---");
+        assertThat(Files.getAttribute(target(), "unix:gid")).as("who may go in beside root").isEqualTo(i == 0 ? 0 : 1234);
+        assertSame(withoutRoot(source()), withoutRoot(target()));
+        assertThat(Files.getPosixFilePermissions(target()))
+            .as("whom it is open to")
+            .isEqualTo(open);
+        assertThat(HaulNote.HAULED.read(directory))
+            .as("what the next agent takes away when this one dies")
+            .containsExactly(target());
+        for (int pass = 0; pass < 3; pass++) {
+          tree.change(40);
+          Files.setPosixFilePermissions(source(), PosixFilePermissions.fromString("rwxr-x--" + (pass % 2 == 0 ? "x" : "-")));
+          capture.passes(stream, List.of());
+          assertThat(Files.getPosixFilePermissions(target())).isEqualTo(open);
+        }
+        tree.change(40);
+        capture.last(stream, List.of());
+        assertThat(arrival.here(source() + "/file")).isEqualTo(source() + "/file");
+        if (i == 0) {
+          arrival.discard();
+          assertThat(target()).doesNotExist();
+          assertThat(HaulNote.HAULED.read(directory)).isEmpty();
+        } else {
+          arrival.place();
+          assertSame(source(), target());
+          assertThat(arrival.digest()).isEqualTo(capture.digest());
+          arrival.activated();
+        }
+      }
+    }
+  }
+
+  private static Map<String, String> withoutRoot(Path tree) throws IOException {
+    var listing = TreeListing.of(tree, Set.of());
+    listing.remove("");
+    return listing;
+  }
+
+  @Test
+  void aTreeOfWhichNothingChangesIsOnBothSidesAfterwards() throws Exception {
+    prepare();
+    new WildTree(source(), 24).grow(50);
+    var volumes = new LinkedHashMap<Path, Path>();
+    volumes.put(source(), target());
+    var arrival = new HaulArrival("web", directory, volumes, Set.of(source()), there);
+    var stream = new Stream(arrival, Long.MAX_VALUE);
+    try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
+      capture.passes(stream, List.of());
+      capture.last(stream, List.of());
+      arrival.place();
+      arrival.activated();
+      assertThat(capture.volumes()).as("what is taken from its place").isEmpty();
+      capture.moved();
+    }
+    assertSame(source(), target());
   }
 
   @Test
@@ -341,6 +481,30 @@ class HaulTest {
       }
     } finally {
       run("umount", source().toString());
+      run("umount", target().toString());
+    }
+  }
+
+  @Test
+  void theRootOfAFileSystemIsAsItWasWhenAHaulIntoItIsUndone() throws Exception {
+    prepare();
+    Files.createDirectories(target());
+    mount(target());
+    try {
+      new WildTree(source(), 25).grow(50);
+      Files.setPosixFilePermissions(source(), PosixFilePermissions.fromString("rwxrwxrwx"));
+      var arrival = arrival(source(), target(), there);
+      var stream = new Stream(arrival, Long.MAX_VALUE);
+      try (var capture = new HaulCapture("web", arrival.wishes(), here)) {
+        capture.passes(stream, List.of());
+        arrival.placeEarly(0);
+        assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwx------"));
+        arrival.discard();
+        assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwxr-x---"));
+      }
+      assertThat(move(source(), target(), here, there)).as("bytes of the second attempt").isLessThan(20_000);
+      assertThat(Files.getPosixFilePermissions(target())).isEqualTo(PosixFilePermissions.fromString("rwxrwxrwx"));
+    } finally {
       run("umount", target().toString());
     }
   }

@@ -2,6 +2,7 @@ package io.gantry.checkpoint.haul;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.VolumeFacts;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -14,6 +15,10 @@ import org.junit.jupiter.api.io.TempDir;
 /** Which directories may be volumes, and which of them have to travel. */
 class VolumesTest {
   private static final long NFS = 0x6969;
+
+  private static final Volumes.Digests NONE = facts -> {
+    throw new AssertionError(facts.path() + " is not to be read");
+  };
 
   @TempDir Path directory;
 
@@ -39,29 +44,62 @@ class VolumesTest {
   void theSameDirectoryOfThisKernelIsShared() throws IOException {
     var data = Files.createDirectory(directory.resolve("data"));
     var facts = Volumes.facts(data);
-    assertThat(Volumes.toHaul(List.of(facts), StoragePolicy.DEFAULT)).isEmpty();
-    assertThat(Volumes.preflight("web", List.of(facts), StoragePolicy.DEFAULT)).isEmpty();
+    assertThat(Volumes.toHaul(List.of(facts), StoragePolicy.DEFAULT, NONE)).isEmpty();
+    assertThat(Volumes.preflight("web", List.of(facts), StoragePolicy.DEFAULT, NONE)).isEmpty();
   }
 
   @Test
   void anotherDirectoryTravelsUnlessItIsDeclaredAsShared() throws IOException {
     var data = Files.createDirectory(directory.resolve("data"));
     var other = other(Volumes.facts(data), "another kernel", 0xef53, 0, 1000, 1);
-    assertThat(Volumes.toHaul(List.of(other), StoragePolicy.DEFAULT)).containsExactly(data);
+    assertThat(Volumes.toHaul(List.of(other), StoragePolicy.DEFAULT, NONE)).containsExactly(other);
     var declared = new StoragePolicy(List.of(directory), StoragePolicy.KEEP_DEFAULT, Optional.empty());
-    assertThat(Volumes.toHaul(List.of(other), declared)).isEmpty();
-    assertThat(Volumes.preflight("web", List.of(other), StoragePolicy.DEFAULT)).as("it is empty").isEmpty();
+    assertThat(Volumes.toHaul(List.of(other), declared, NONE)).isEmpty();
+    assertThat(Volumes.preflight("web", List.of(other), StoragePolicy.DEFAULT, NONE)).as("it is empty").isEmpty();
     Files.createFile(data.resolve("mine"));
-    assertThat(Volumes.preflight("web", List.of(other), StoragePolicy.DEFAULT)).singleElement().asString().contains("the volume " + data, "empty or remove it");
+    assertThat(Volumes.preflight("web", List.of(other), StoragePolicy.DEFAULT, NONE)).singleElement().asString().contains("the volume " + data, "empty or remove it");
     Files.delete(data.resolve("mine"));
     Files.delete(data);
-    assertThat(Volumes.preflight("web", List.of(other), declared)).singleElement().asString().contains("declared as shared on this host", "is not there");
+    assertThat(Volumes.preflight("web", List.of(other), declared, NONE)).singleElement().asString().contains("declared as shared on this host", "is not there");
     var elsewhere = new VolumeFacts("/none/at/all", 1, 1, "another kernel", 1, 1, 0xef53, 0, 0, 0);
-    assertThat(Volumes.preflight("web", List.of(elsewhere), StoragePolicy.DEFAULT)).singleElement().asString().contains("/none/at is no directory of this host");
+    assertThat(Volumes.preflight("web", List.of(elsewhere), StoragePolicy.DEFAULT, NONE)).singleElement().asString().contains("/none/at is no directory of this host");
     var large = other(other, "another kernel", 0xef53, 0, 1L << 60, 1);
-    assertThat(Volumes.preflight("web", List.of(large), StoragePolicy.DEFAULT)).singleElement().asString().contains("takes", "MiB free on this host");
+    assertThat(Volumes.preflight("web", List.of(large), StoragePolicy.DEFAULT, NONE)).singleElement().asString().contains("takes", "MiB free on this host");
     var many = other(other, "another kernel", 0xef53, 0, 1, 1L << 60);
-    assertThat(Volumes.preflight("web", List.of(many), StoragePolicy.DEFAULT)).singleElement().asString().contains("files, and its file system has room for");
+    assertThat(Volumes.preflight("web", List.of(many), StoragePolicy.DEFAULT, NONE)).singleElement().asString().contains("files, and its file system has room for");
+  }
+
+  @Test
+  void whatNeverChangesIsComparedAndFetchedOnlyWhenItIsMissing() throws IOException {
+    var app = Files.createDirectory(directory.resolve("app"));
+    var bundle = other(Volumes.facts(app), "another kernel", 0xef53, 0, 1000, 1).ofBundle("", "cafe");
+    Volumes.Digests same = facts -> "cafe";
+    Volumes.Digests different = facts -> "beef";
+    Files.createFile(app.resolve("config.json"));
+    assertThat(Volumes.toHaul(List.of(bundle), StoragePolicy.DEFAULT, same)).isEmpty();
+    assertThat(Volumes.preflight("web", List.of(bundle), StoragePolicy.DEFAULT, same)).isEmpty();
+    assertThat(Volumes.preflight("web", List.of(bundle), StoragePolicy.DEFAULT, different)).singleElement().asString()
+        .contains("the bundle " + app + " of the container is not the one that this host has there");
+    assertThat(Volumes.preflight("web", List.of(bundle.ofBundle("", VolumeFacts.UNREAD)), StoragePolicy.DEFAULT, NONE)).singleElement().asString()
+        .contains("before the source has read its own; try again");
+    Volumes.Digests unreadable = facts -> {
+      throw new CheckpointException("no time");
+    };
+    assertThat(Volumes.preflight("web", List.of(bundle), StoragePolicy.DEFAULT, unreadable)).singleElement().asString().contains("no time");
+    Files.delete(app.resolve("config.json"));
+    Files.delete(app);
+    assertThat(Volumes.toHaul(List.of(bundle), StoragePolicy.DEFAULT, NONE)).containsExactly(bundle);
+    assertThat(Volumes.preflight("web", List.of(bundle), StoragePolicy.DEFAULT, NONE)).isEmpty();
+  }
+
+  @Test
+  void whatCannotTravelIsAnObstacleOnlyWhereItIsNotShared() throws IOException {
+    var app = Files.createDirectory(directory.resolve("app"));
+    var here = Volumes.facts(app).ofBundle("a disk is mounted in it", "");
+    assertThat(Volumes.preflight("web", List.of(here), StoragePolicy.DEFAULT, NONE)).isEmpty();
+    var elsewhere = other(here, "another kernel", 0xef53, 0, 1000, 1).ofBundle("a disk is mounted in it", "");
+    assertThat(Volumes.preflight("web", List.of(elsewhere), StoragePolicy.DEFAULT, NONE)).singleElement().asString()
+        .contains("this host does not share the bundle " + app, "a disk is mounted in it");
   }
 
   private static VolumeFacts other(VolumeFacts facts, String boot, long type, long id, long bytes, long inodes) {

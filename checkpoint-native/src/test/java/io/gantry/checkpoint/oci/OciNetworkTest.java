@@ -22,7 +22,8 @@ class OciNetworkTest {
   }
 
   private List<String> refusals(Path path) throws IOException {
-    return OciNetwork.preflight(bundle("{\"type\": \"network\", \"path\": \"" + path + "\"}", "")).stream().map(Finding::sentence).toList();
+    var bundle = bundle("{\"type\": \"network\", \"path\": \"" + path + "\"}", "");
+    return OciNetwork.preflight(bundle.networkPath()).stream().map(Finding::sentence).toList();
   }
 
   @Test
@@ -32,7 +33,7 @@ class OciNetworkTest {
     Path file = Files.createFile(directory.resolve("file"));
     assertThat(refusals(file)).singleElement().asString().contains(file + ", the network namespace");
     assertThat(refusals(Path.of("/proc/self/ns/net"))).as("the node's own").isEmpty();
-    assertThat(OciNetwork.preflight(bundle("{\"type\": \"network\"}", ""))).as("one that is made").isEmpty();
+    assertThat(OciNetwork.preflight(bundle("{\"type\": \"network\"}", "").networkPath())).as("one that is made").isEmpty();
     var other = new ProcessBuilder("unshare", "--net", "sleep", "60").start();
     try {
       int pid = (int) other.pid();

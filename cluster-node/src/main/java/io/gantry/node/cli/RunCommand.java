@@ -22,7 +22,8 @@ import picocli.CommandLine.Parameters;
       "The program gets this command's environment and working directory. It runs on when the node stops, and its output goes to a file that"
           + " moves with it (gantry logs).",
       "With --bundle, an OCI runtime makes the container from a bundle, here and wherever it moves, and knows it under the name that it has here"
-          + " (runc state, exec, kill). The bundle must be there on each host; docs/oci.md says what else must.",
+          + " (runc state, exec, kill). Its bundle travels with it to hosts that do not share it; docs/oci.md says what must be"
+          + " on each.",
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
@@ -35,6 +36,7 @@ import picocli.CommandLine.Parameters;
     footer = {
       "  gantry run --name web -- python3 -m http.server 8000",
       "  gantry run --name web --bundle /srv/web",
+      "  gantry run --name web --bundle /srv/web --volume /srv/web-data",
       "  gantry run --name web --bundle /srv/web --runtime crun",
       "  gantry run --name web --bundle /srv/web --network bridge=br0,address=10.9.0.5/24,gateway=10.9.0.1"
     })
@@ -78,11 +80,15 @@ final class RunCommand extends Subcommand {
       paramLabel = "DIR",
       description = {
         "Directory whose files belong to the container and travel with it to hosts that do not share them.",
-        "May be given several times."
+        "May be given several times.",
+        "With --bundle, one in which a bind mount of config.json has its source; the bundle itself travels anyway."
       })
   List<Path> volumes = List.of();
 
-  @Option(names = "--bundle", paramLabel = "DIR", description = "Directory with an OCI config.json; the same on every host it moves to.")
+  @Option(
+      names = "--bundle",
+      paramLabel = "DIR",
+      description = "Directory with an OCI config.json, under this path on every host it moves to.")
   Path bundle;
 
   @Option(names = "--runtime", paramLabel = "R", description = "With --bundle: runc or crun. Default: runc.")
@@ -141,9 +147,6 @@ final class RunCommand extends Subcommand {
   }
 
   private ExitCode runBundle(Console console) {
-    if (!volumes.isEmpty()) {
-      throw usage("--volume is for containers that are not made from a bundle, whose files must be on each host already.");
-    }
     if (!command.isEmpty() || workingDirectory != null || !variables.isEmpty()) {
       throw usage("Program, working directory and environment of a bundle stand in its config.json; leave them out here.");
     }
@@ -155,6 +158,7 @@ final class RunCommand extends Subcommand {
     if (network != null) {
       request.put("network", network);
     }
+    putVolumes(request);
     ObjectNode result = socket.open().call(request);
     console.result(result, name + " runs on " + result.path("node").asText() + " (process " + result.path("init_pid").asLong() + ").");
     return ExitCode.OK;

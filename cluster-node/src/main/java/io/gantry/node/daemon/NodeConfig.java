@@ -37,8 +37,8 @@ import java.util.Set;
  * {@code gantry check --against} shows), {@code network.bridges} (which bridge here stands for one of another host) and
  * {@code network.hook} (see
  * {@link NetworkPolicy}), {@code storage.shared} (directories that are the same on every host), {@code storage.keep} (for how long files of containers that
- * are elsewhere are kept), {@code fencing-command} (a list), {@code fencing-after}, {@code fencing-deadline} (times);
- * {@code akka} beside it is handed to the actor system.
+ * are elsewhere are kept), {@code path-map} (where directories of other hosts are on this one), {@code fencing-command} (a list),
+ * {@code fencing-after}, {@code fencing-deadline} (times); {@code akka} beside it is handed to the actor system.
  * Environment: {@code GANTRY_NAME}, {@code GANTRY_BIND}, {@code GANTRY_PORT}, {@code GANTRY_PAGES_PORT}, {@code GANTRY_JOIN}
  * (commas between), {@code GANTRY_STATE_DIR}, {@code GANTRY_CONFIG}.
  *
@@ -178,12 +178,33 @@ public record NodeConfig(
   private static StoragePolicy storagePolicy(Config file, Path stateDirectory) {
     var shared = file.hasPath("gantry.storage.shared") ? file.getStringList("gantry.storage.shared") : List.<String>of();
     for (var path : shared) {
-      if (!Path.of(path).isAbsolute() || !Path.of(path).normalize().toString().equals(path)) {
+      if (!isAbsolute(path)) {
         throw mistake("gantry.storage.shared has absolute paths of directories, and '" + path + "' is none.");
       }
     }
     Duration keep = file.hasPath("gantry.storage.keep") ? file.getDuration("gantry.storage.keep") : StoragePolicy.KEEP_DEFAULT;
-    return new StoragePolicy(shared.stream().map(Path::of).toList(), keep, Optional.of(stateDirectory.resolve("left")));
+    var left = Optional.of(stateDirectory.resolve("left"));
+    return new StoragePolicy(shared.stream().map(Path::of).toList(), keep, left, pathMap(file));
+  }
+
+  private static Map<Path, Path> pathMap(Config file) {
+    var paths = new HashMap<Path, Path>();
+    if (file.hasPath("gantry.path-map")) {
+      file.getObject("gantry.path-map").unwrapped().forEach((from, to) -> {
+        // A dot in a name that is not quoted would have made two keys of it.
+        if (!isAbsolute(from) || !(to instanceof String here) || !isAbsolute(here)) {
+          throw mistake(
+              "gantry.path-map has absolute paths of other hosts and of this one, in quotation marks, and '" + from + " = " + to
+                  + "' is none.");
+        }
+        paths.put(Path.of(from), Path.of(here));
+      });
+    }
+    return paths;
+  }
+
+  private static boolean isAbsolute(String path) {
+    return Path.of(path).isAbsolute() && Path.of(path).normalize().toString().equals(path);
   }
 
   private static Set<String> traits(Config file, String key) {
@@ -227,7 +248,8 @@ public record NodeConfig(
     try {
       Config config = ConfigFactory.parseFile(file.toFile(), ConfigParseOptions.defaults().setAllowMissing(false)).resolve();
       var known = List.of("name", "bind", "port", "pages-port", "join", "state-dir", "runtime-root", "moves-out-max", "moves-in-max", "rehearse",
-          "cpu-policy", "refuse-differences", "ignore-differences", "fencing-command", "fencing-after", "fencing-deadline", "network", "storage");
+          "cpu-policy", "refuse-differences", "ignore-differences", "fencing-command", "fencing-after", "fencing-deadline",
+          "network", "storage", "path-map");
       var unknown = new ArrayList<String>();
       if (config.hasPath("gantry")) {
         config.getObject("gantry").keySet().stream().filter(key -> !known.contains(key)).sorted().forEach(unknown::add);

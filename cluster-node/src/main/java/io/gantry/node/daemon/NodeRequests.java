@@ -139,7 +139,8 @@ final class NodeRequests implements RequestHandler {
     NodeCommand.RunReply reply =
         ask(
             replyTo ->
-                new NodeCommand.RunContainer(name, where, shown, Map.of(), "/", Optional.of(oci), network, List.of(), replyTo),
+                new NodeCommand.RunContainer(
+                    name, where, shown, Map.of(), "/", Optional.of(oci), network, volumes(arguments), replyTo),
             ANSWER_MAX);
     return switch (reply) {
       case NodeCommand.Started started -> Json.object(started.container());

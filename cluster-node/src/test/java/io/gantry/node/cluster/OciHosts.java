@@ -45,9 +45,15 @@ final class OciHosts implements AutoCloseable {
    * @param mark distinguishes the control groups of this test class
    */
   static OciHosts start(Path scratch, String mark) throws IOException {
+    return start(scratch, mark, List.of());
+  }
+
+  /** @param within what stands before the command of the second node beside */
+  static OciHosts start(Path scratch, String mark, List<String> within) throws IOException {
     Path config = Files.writeString(scratch.resolve("node.conf"), "gantry.runtime-root = runtime\n");
     String secondHost = "gantry-test-" + mark + "-" + ProcessHandle.current().pid();
-    var second = List.of("sh", SECOND_HOST.toString(), secondHost);
+    var second = new ArrayList<>(List.of("sh", SECOND_HOST.toString(), secondHost));
+    second.addAll(within);
     var arguments = List.of("--no-rehearsal", "--config", config.toString());
     return new OciHosts(TestCluster.start(new TestCluster.Options(2, true, false, false, arguments, second)), secondHost);
   }

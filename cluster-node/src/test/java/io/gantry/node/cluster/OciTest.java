@@ -186,6 +186,61 @@ class OciTest {
     List.of("clone3", "unshare", "mount", "setns", "ptrace", "userfaultfd", "pidfd_getfd", "keyctl").forEach(rule.putArray("names")::add);
   }
 
+  /** Ids of the host, from this one on, that users and groups of a container with a user namespace are. */
+  private static final int FIRST_ID = 300000;
+
+  /** Its programs have made user namespaces of their own below it. */
+  @Test
+  void movesWithAUserNamespace() throws IOException {
+    var bundle = bundle("mapped", "user_namespaces", OciTest::mapped);
+    // Its root reaches its files as somebody else's.
+    for (Path up = bundle.directory(); !up.equals(cluster.directory().getParent()); up = up.getParent()) {
+      Files.setPosixFilePermissions(up, PosixFilePermissions.fromString("rwx--x--x"));
+    }
+    Files.setAttribute(bundle.data(), "unix:uid", FIRST_ID);
+    Files.setAttribute(bundle.data(), "unix:gid", FIRST_ID);
+    run(node(0), "mapped", bundle);
+    var program = new WatchedProgram(bundle.kind(), bundle.data()).awaitRunning();
+    assertThat(program.look(1)).as("before it was moved").isEmpty();
+    Map<String, String> before = rights(node(0), "mapped");
+    assertThat(before).containsEntry("Uid", "300000\t300000\t300000\t300000").containsEntry("CapBnd", "00000000a00805e1");
+    assertThat(inMapped("echo kept > /dev/shm/kept && chown 7:8 /dev/shm/kept")).isEmpty();
+    for (int move = 0; move < 2; move++) {
+      move("mapped", move, program, move + 2);
+      var there = node(move + 1);
+      assertThat(rights(there, "mapped")).isEqualTo(before);
+      Path first = Path.of("/proc/" + Json.parse(call(runc(there, "state", "mapped")).output).path("pid").asInt());
+      assertThat(Files.readString(first.resolve("uid_map")).strip().split("\\s+")).containsExactly("0", "300000", "1000000");
+      assertThat(Files.getAttribute(first.resolve("root/dev/shm/kept"), "unix:uid")).isEqualTo(FIRST_ID + 7);
+      assertThat(Files.getAttribute(first.resolve("root/dev/shm/kept"), "unix:gid")).isEqualTo(FIRST_ID + 8);
+    }
+    // Where the runtime's control groups are those of this test.
+    assertThat(inMapped("id -u; cat /dev/shm/kept; kill -0 1 && echo its").lines()).containsExactly("0", "kept", "its");
+    assertThat(Files.getAttribute(bundle.data().resolve("report"), "unix:uid")).isEqualTo(FIRST_ID);
+    program.assertVerdictOk();
+    stop(node(0), "mapped");
+  }
+
+  private String inMapped(String script) {
+    return call(runc(node(0), "exec", "mapped", "/bin/busybox", "sh", "-c", script)).output;
+  }
+
+  private static void mapped(ObjectNode config) {
+    ObjectNode linux = (ObjectNode) config.path("linux");
+    for (String type : List.of("user", "network")) {
+      ((ArrayNode) linux.path("namespaces")).addObject().put("type", type);
+    }
+    for (String map : List.of("uidMappings", "gidMappings")) {
+      linux.putArray(map).addObject().put("containerID", 0).put("hostID", FIRST_ID).put("size", 1000000);
+    }
+    ObjectNode capabilities = (ObjectNode) config.path("process").path("capabilities");
+    var more = List.of("CAP_CHOWN", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_SETFCAP", "CAP_SYS_PTRACE");
+    for (String set : List.of("bounding", "effective", "permitted")) {
+      // What it takes to give maps to others, and to see which namespaces they are in.
+      more.forEach(((ArrayNode) capabilities.path(set))::add);
+    }
+  }
+
   private static Map<String, String> rights(TestCluster.Node node, String id) throws IOException {
     int pid = Json.parse(call(runc(node, "state", id)).output).path("pid").asInt();
     var found = new TreeMap<String, String>();

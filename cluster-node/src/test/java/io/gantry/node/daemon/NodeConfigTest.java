@@ -43,6 +43,20 @@ class NodeConfigTest {
     assertMistake(options("a", "127.0.0.1", file("gantry.storage.shared = [srv]")), Map.of(), "gantry.storage.shared", "'srv' is none");
   }
 
+  @Test
+  void whereDirectoriesOfOtherHostsAre() throws IOException {
+    var policy =
+        NodeConfig.resolve(
+                options("a", "127.0.0.1", file("gantry { path-map { \"/srv\" = /mnt/other, \"/srv/a.b\" = \"/data\" } }")), Map.of())
+            .storagePolicy();
+    assertThat(policy.here(Path.of("/srv/x/y"))).isEqualTo(Path.of("/mnt/other/x/y"));
+    assertThat(policy.here(Path.of("/srv/a.b/c"))).isEqualTo(Path.of("/data/c"));
+    assertThat(policy.here(Path.of("/srv/a.b"))).isEqualTo(Path.of("/data"));
+    assertThat(policy.here(Path.of("/srvx"))).isEqualTo(Path.of("/srvx"));
+    assertMistake(options("a", "127.0.0.1", file("gantry.path-map { srv = /data }")), Map.of(), "gantry.path-map", "'srv = /data' is none");
+    assertMistake(options("a", "127.0.0.1", file("gantry.path-map { /srv/a.b = /data }")), Map.of(), "in quotation marks");
+  }
+
   private static void assertMistake(NodeConfig.Options options, Map<String, String> environment, String... parts) {
     assertThatThrownBy(() -> NodeConfig.resolve(options, environment))
         .isInstanceOfSatisfying(CommandException.class, mistake -> assertThat(mistake.code()).isEqualTo(ExitCode.USAGE))

@@ -35,7 +35,9 @@ final class StandInArrival implements Arrival {
 
   @Override
   public void message(int type, byte[] bytes) {
-    digest = new String(bytes, StandardCharsets.UTF_8);
+    if (type == StandInCapture.STATE) {
+      digest = new String(bytes, StandardCharsets.UTF_8);
+    }
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.gantry.simulation.host;
 import io.gantry.checkpoint.Capture;
 import io.gantry.checkpoint.CheckpointException;
 import io.gantry.checkpoint.PageSink;
+import io.gantry.checkpoint.image.StreamMessage;
 import io.gantry.simulation.host.StandInHost.Copy;
 import io.gantry.simulation.host.StandInHost.State;
 import java.nio.charset.StandardCharsets;
@@ -48,6 +49,7 @@ final class StandInCapture implements Capture {
     if (sink instanceof BulkSink bulk) {
       bulk.carry(Math.max(0, pages - 1));
     }
+    sink.message(StreamMessage.ROUND_END, new byte[0]);
     sink.flush();
     sent = content;
     sentRanNs = ranNs;

@@ -12,7 +12,7 @@ public final class Timeline {
   private static final int DIAGRAM_LINES_MAX = 120;
 
   private static final Set<String> CHATTER =
-      Set.of("Holdings", "HoldingsVersion", "HoldingsWanted", "Hello", "Working", "RoundSent");
+      Set.of("Holdings", "HoldingsVersion", "HoldingsWanted", "Hello", "Working", "RoundSent", "RoundApplied");
 
   private Timeline() {}
 
