@@ -244,7 +244,8 @@ public final class ProcessStateArrival {
   private static Optional<creds_entry> ownCredentials(RemoteTask thread) {
     long securebits = thread.call("prctl(PR_GET_SECUREBITS)", SyscallNumber.PRCTL, PR_GET_SECUREBITS);
     try {
-      return Optional.of(Credentials.capture(TaskStatus.ofThread(thread.pid(), thread.tid()), (int) securebits, IdMaps.of(thread.pid())));
+      var status = TaskStatus.ofThread(thread.pid(), thread.tid());
+      return Optional.of(Credentials.capture(status, (int) securebits, IdMaps.of(thread.pid())));
     } catch (NoSuchFileException e) {
       throw new CheckpointException("the stub " + thread.pid() + " was killed", e);
     }
