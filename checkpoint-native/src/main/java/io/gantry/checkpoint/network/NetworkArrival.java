@@ -247,12 +247,18 @@ public final class NetworkArrival {
     compare("addresses", state.getShownList(), NetworkState.shown(pid));
     compare("routes", state.getRoutes4List(), NetworkState.routes(pid, "-4"));
     long end = System.nanoTime() + SETTLE_NS_MAX;
-    var six = NetworkState.routes(pid, "-6");
-    while (!six.equals(state.getRoutes6List()) && System.nanoTime() < end) {
+    var wanted = withoutThoseOfAddresses(state.getRoutes6List());
+    var six = withoutThoseOfAddresses(NetworkState.routes(pid, "-6"));
+    while (!six.equals(wanted) && System.nanoTime() < end) {
       LockSupport.parkNanos(SETTLE_PAUSE_NS);
-      six = NetworkState.routes(pid, "-6");
+      six = withoutThoseOfAddresses(NetworkState.routes(pid, "-6"));
     }
-    compare("routes", state.getRoutes6List(), six);
+    compare("routes", wanted, six);
+  }
+
+  /** Addresses are compared; one whose uniqueness was still being found out at the source has no route there yet, and has one here. */
+  private static List<String> withoutThoseOfAddresses(List<String> routes) {
+    return routes.stream().filter(route -> !isOfAddress(route)).toList();
   }
 
   private void compare(String what, List<String> wanted, List<String> here) {

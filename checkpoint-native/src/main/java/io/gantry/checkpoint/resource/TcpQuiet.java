@@ -82,7 +82,10 @@ public final class TcpQuiet {
       try {
         if (TcpRepair.isOn(copy).orElse(false)) {
           byte[] reuse = reuse(copy);
-          TcpRepair.set(copy, TcpRepair.OFF);
+          // A window probe has the other end say what has arrived there. Where nothing is on the way it would do harm: the answer to
+          // it starts anew the time after which the other end sends again what was lost in the pause.
+          boolean owed = TcpRepair.queued(copy, TcpRepair.SIOCOUTQ) > 0;
+          TcpRepair.set(copy, owed ? TcpRepair.OFF : TcpRepair.OFF_SILENTLY);
           Sockets.setOption(copy, Sockets.SOL_SOCKET, SocketOptions.SO_REUSEADDR, reuse);
         }
       } finally {

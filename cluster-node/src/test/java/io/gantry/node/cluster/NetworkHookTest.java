@@ -186,6 +186,31 @@ class NetworkHookTest {
     assertThat(StreamingClient.tcpCount(atClient, "EstabResets")).as("connections that were reset").isEqualTo(resets);
   }
 
+  /** What it says starts the timer anew by which a client sends again what was lost in the pause. */
+  @Test
+  void aCopyThatOwesNothingSaysNothingToAClientThatWaits() throws Exception {
+    run("echo", "echo.py");
+    Path ready = cluster.directory().resolve("idle.ready");
+    var command = new ArrayList<>(atClient);
+    command.addAll(
+        List.of(
+            "python3", "-c",
+            "import socket, sys\nc = socket.create_connection(('10.9.0.5', 7000))\nc.sendall(b'x')\nassert c.recv(1) == b'x'\n"
+                + "open(sys.argv[1], 'w').close()\nc.recv(1)",
+            ready.toString()));
+    Process client = new ProcessBuilder(command).inheritIO().start();
+    try {
+      await("the client").atMost(SOON).until(() -> Files.exists(ready));
+      move("echo", 0);
+      var inside = List.of("nsenter", "--net=/proc/" + initPid(1) + "/ns/net");
+      assertThat(StreamingClient.output(inside, "ss", "-tHn", "state", "established")).as("its connection").contains("10.9.0.1");
+      assertThat(StreamingClient.count(inside, "/proc/net/netstat", "TcpExt:", "TCPWinProbe")).as("probes").isZero();
+      move("echo", 1);
+    } finally {
+      client.destroyForcibly();
+    }
+  }
+
   /** Until the client's table {@code losing} is deleted. */
   private void loseWhatComesFrom(int port) throws IOException {
     StreamingClient.output(atClient, "nft", "add", "table", "inet", "losing");

@@ -90,7 +90,12 @@ final class StreamingClient implements AutoCloseable {
 
   /** A number of TCP in {@code /proc/net/snmp} at some place, such as {@code EstabResets}. */
   static long tcpCount(List<String> place, String name) throws IOException {
-    var lines = output(place, "cat", "/proc/net/snmp").lines().filter(line -> line.startsWith("Tcp:")).toList();
+    return count(place, "/proc/net/snmp", "Tcp:", name);
+  }
+
+  /** A number in a file of two lines for each kind, names and values ({@code man 5 proc_pid_net}). */
+  static long count(List<String> place, String file, String kind, String name) throws IOException {
+    var lines = output(place, "cat", file).lines().filter(line -> line.startsWith(kind)).toList();
     return Long.parseLong(lines.get(1).split(" ")[List.of(lines.get(0).split(" ")).indexOf(name)]);
   }
 
