@@ -25,24 +25,35 @@ public final class NetworkFence {
   private static final String DOWN =
       "ip $f rule add pref 0 lookup local && ip $f rule del pref 0 not iif lo blackhole && ip $f rule del pref 1 lookup local";
 
+  /**
+   * What the kernel says of itself when a device with IPv6 comes up (who listens to which groups, whether an address is free) has the hardware address of the
+   * original, and bridges on the way would send here what is meant for it. Rules of routing do not see it, filters do; on a host
+   * without {@code nft} the original has to say something before it is found again.
+   */
+  private static final String MUTE =
+      "if command -v nft >/dev/null; then nft 'add table ip6 gantry-fence; "
+          + "add chain ip6 gantry-fence out { type filter hook output priority 0; policy drop; }' 2>/dev/null; fi; ";
+
+  private static final String UNMUTE = "if command -v nft >/dev/null; then nft delete table ip6 gantry-fence 2>/dev/null; fi; ";
+
   private NetworkFence() {}
 
   /** Before there is any device. Does nothing in the agent's own namespace. @param pid a process in the namespace */
   public static void put(int pid) {
-    each(pid, UP);
+    each(pid, MUTE, UP);
   }
 
   /** Cuts off whatever devices are there, and lets packets in again. @param fenced whether {@link #put} was called */
   public static void exchangeForCut(int pid, boolean fenced) {
     devices(pid).values().forEach(link -> NetworkDevice.setUp(link.getOuter(), false));
     if (fenced) {
-      each(pid, DOWN);
+      each(pid, UNMUTE, DOWN);
     }
   }
 
-  private static void each(int pid, String commands) {
+  private static void each(int pid, String first, String commands) {
     if (NetworkThread.isElsewhere(pid)) {
-      NetworkTool.in(pid, "sh", "-c", "f=-4; " + commands + (NetworkState.hasV6(pid) ? "; s=$?; f=-6; " + commands + " && exit $s" : ""));
+      NetworkTool.in(pid, "sh", "-c", first + "f=-4; " + commands + (NetworkState.hasV6(pid) ? "; s=$?; f=-6; " + commands + " && exit $s" : ""));
     }
   }
 
