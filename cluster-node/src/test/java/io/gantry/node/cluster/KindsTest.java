@@ -74,6 +74,7 @@ class KindsTest {
   }
 
   @Execution(ExecutionMode.CONCURRENT)
+  @Tag("long")
   @ParameterizedTest(name = "{0}")
   @MethodSource("programs")
   void keepsItsStateOverMoves(KindProgram kind) {
@@ -125,6 +126,7 @@ class KindsTest {
 
   /** Unmoved: a program that never complains proves nothing. */
   @Execution(ExecutionMode.CONCURRENT)
+  @Tag("long")
   @ParameterizedTest(name = "{0}")
   @MethodSource("programs")
   void noticesDamageToEachItem(KindProgram kind) throws Exception {

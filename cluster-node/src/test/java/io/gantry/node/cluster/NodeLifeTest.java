@@ -138,7 +138,9 @@ class NodeLifeTest {
         .atMost(Duration.ofSeconds(20))
         .untilAsserted(
             () -> {
-              JsonNode known = node.container(container).orElseThrow();
+              // A node that has just been started takes up its containers one after the other.
+              assertThat(node.container(container)).as(container).isPresent();
+              JsonNode known = node.container(container).get();
               assertThat(known.path("status").asText()).isEqualTo("running");
               assertThat(known.path("init_pid").asLong()).isEqualTo(pid);
             });

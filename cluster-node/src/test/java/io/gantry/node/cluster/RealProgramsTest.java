@@ -130,6 +130,7 @@ class RealProgramsTest {
   }
 
   @Test
+  @Tag("long")
   void aProgramThatHasOneOfEverythingKeepsAllOfIt() {
     WatchedProgram program = new WatchedProgram(TestProgram.EVERYTHING, cluster.directory().resolve("everything"));
     cluster.node(0).run("everything", program.command().toArray(String[]::new));
