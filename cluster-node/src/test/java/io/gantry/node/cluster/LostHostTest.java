@@ -73,7 +73,8 @@ class LostHostTest {
           .atMost(Duration.ofSeconds(40))
           .untilAsserted(
               () -> {
-                JsonNode known = asked.container("web").orElseThrow();
+                assertThat(asked.container("web")).as("known").isPresent();
+                JsonNode known = asked.container("web").get();
                 assertThat(known.path("node").asText()).isEqualTo("n" + where);
                 assertThat(known.path("status").asText()).isEqualTo("running");
                 assertThat(known.path("epoch").asLong()).isGreaterThanOrEqualTo(epochMin);
