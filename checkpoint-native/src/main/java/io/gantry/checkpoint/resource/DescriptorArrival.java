@@ -56,12 +56,7 @@ public final class DescriptorArrival {
     this.stubs = stubs;
   }
 
-  /** As {@link Preflight#check}. */
-  public static List<Finding> checkPreflight(Footprint facts) {
-    return checkPreflight(facts, List.of());
-  }
-
-  /** As above. @param coming directories whose files will be there when they are needed */
+  /** As {@link Preflight#check}. @param coming directories whose files will be there when they are needed */
   public static List<Finding> checkPreflight(Footprint facts, List<Path> coming) {
     return Preflight.check(facts, coming);
   }

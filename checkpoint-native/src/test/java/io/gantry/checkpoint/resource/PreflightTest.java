@@ -19,7 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 class PreflightTest {
   private static List<Finding> check(List<Footprint.FileFact> files, List<String> ports) {
     var identity = new HostFacts("", "", List.of(), 0, "", 0, List.of(), List.of());
-    return DescriptorArrival.checkPreflight(new Footprint(1, 1, 1, 0, files, ports, identity, List.of()));
+    return DescriptorArrival.checkPreflight(new Footprint(1, 1, 1, 0, files, ports, identity, List.of()), List.of());
   }
 
   @Test

@@ -42,21 +42,24 @@ class StubStateTest {
     return StateDigest.canonical(final_state.newBuilder().addProcesses(state).build());
   }
 
+  /** The state of the program that has everything, with so many threads besides its first. */
+  private process_state captured(int threads) {
+    try (var workload = Workload.start("state", "full", Integer.toString(threads))) {
+      Pausing.await(workload, LIMIT);
+      return box.tracer().call(
+          () -> {
+            long now = System.nanoTime();
+            try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
+              return StubbedState.renumbered(StateCapture.capture(tree, now).getProcesses(0));
+            }
+          },
+          LIMIT);
+    }
+  }
+
   @Test
   void captureOfTheStubEqualsTheCaptureOfTheProgram() {
-    process_state captured;
-    try (var workload = Workload.start("state", "full", "30")) {
-      Pausing.await(workload, LIMIT);
-      captured =
-          box.tracer().call(
-              () -> {
-                long now = System.nanoTime();
-                try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
-                  return StubbedState.renumbered(StateCapture.capture(tree, now).getProcesses(0));
-                }
-              },
-              LIMIT);
-    }
+    process_state captured = captured(30);
     box.tracer().run(
         () -> {
           try (var tree = box.begin()) {
@@ -83,19 +86,7 @@ class StubStateTest {
    */
   @Test
   void threadsSayThatTheyAreDoneByASignalForWhichTheKernelLooksAtNobodyElse() {
-    process_state captured;
-    try (var workload = Workload.start("state", "full", "4")) {
-      Pausing.await(workload, LIMIT);
-      captured =
-          box.tracer().call(
-              () -> {
-                long now = System.nanoTime();
-                try (var tree = StoppedTree.stop(workload.pid(), LIMIT)) {
-                  return StubbedState.renumbered(StateCapture.capture(tree, now).getProcesses(0));
-                }
-              },
-              LIMIT);
-    }
+    process_state captured = captured(4);
     byte[] info = new byte[Ptrace.SIGINFO_BYTES];
     // siginfo_t: si_signo, si_errno, si_code (SI_TKILL), then who sent it.
     ByteBuffer.wrap(info).order(ByteOrder.LITTLE_ENDIAN).putInt(0, Signals.SIGWINCH).putInt(8, -6).putInt(16, 1);
